@@ -1,0 +1,52 @@
+"""`curator doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curator.cli import options
+
+
+@click.command("doctor")
+@options.recipe
+@options.judge
+@click.option("--min-label-mass", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="As for label.")
+@options.as_json
+def command(as_json: bool, min_label_mass: float, **values: Any) -> int:
+    """Check a judge: is it up, does it answer with the labels, does it prefer a place, does it repeat itself.
+
+    The judge is asked about built-in pairs with an obvious answer, twice. No store is read or written.
+
+    \b
+    Examples:
+      curator doctor
+      curator doctor --judge-url http://127.0.0.1:30000
+    """
+    from curator.cli.main import FAILED, OK
+    from curator.cli.summary import print_json
+    from curator.judging import examine
+    from curator.progress import Terminal, clean
+
+    with tempfile.TemporaryDirectory() as scratch:
+        result = asyncio.run(
+            examine(options.judge_choice(values), min_label_mass, Path(scratch) / "sglang-server.log", Terminal())
+        )
+    if as_json:
+        print_json(result)
+    else:
+        mass = "not known" if result["label_mass"] is None else f"{result['label_mass']:.3f}"
+        lines = [
+            f"judge          {result['name']} ({result['engine']} {result['details'].get('version') or ''})",
+            f"right          {result['right']} of {result['pairs']} pairs with an obvious answer, both orders averaged",
+            f"label mass     {mass} (median; at least {min_label_mass:g} is asked for)",
+            f"first shown    preferred in {result['first_shown']:.0%} of replies (50% is unbiased)",
+            f"repeatability  the same question again: log-odds differ by at most {result['largest_difference']:.2g}",
+            f"verdict        {result['objection'] or 'usable'}",
+        ]
+        click.echo(clean("\n".join(lines)))
+    return FAILED if result["objection"] else OK

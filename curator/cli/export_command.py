@@ -1,0 +1,40 @@
+"""`curator export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from curator.cli import options
+
+
+@click.command("export")
+@options.db
+@click.option("--to", type=click.Choice(["trl"]), default="trl", show_default=True, help="For which trainer.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
+@options.as_json
+def command(db: Path, to: str, out: Path, as_json: bool) -> None:
+    """Write the training data set again, from the latest decisions.
+
+    \b
+    Example:
+      curator export --db raw.curated/curator.duckdb --to trl --out dataset
+    """
+    from curator import pipeline
+    from curator.cli.summary import print_json
+    from curator.errors import InputError
+    from curator.store import open_store, views
+
+    if out.exists() and any(out.iterdir()) and not (out / "README.md").is_file():
+        raise InputError(f"{out} is a folder with other things in it: give a new one")
+    with open_store(db, create=False) as store:
+        latest = views.latest_run(store)
+        if latest is None:
+            raise InputError(f"{db}: nothing is decided yet; run `curator label` first")
+        pipeline.export_dataset(store, latest, out)
+        rows = views.dataset_counts(store)
+    if as_json:
+        print_json({"out": str(out), "to": to, **rows})
+    else:
+        click.echo(f"{out}: {rows['auto']:,} auto labels, {rows['human']:,} human labels")

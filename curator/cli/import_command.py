@@ -1,0 +1,52 @@
+"""`curator import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curator.cli import options
+
+
+@click.command("import")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@options.db
+@click.option("--annotator", default="annotator", show_default=True, help="Who labelled, where a row does not say.")
+@options.as_json
+def command(files: tuple[str, ...], db: Path, annotator: str, as_json: bool) -> int:
+    """Bring people's labels back in.
+
+    FILE is a queue.jsonl with its labels filled in. The same file twice changes nothing; a changed label supersedes the
+    earlier one of the same annotator, which stays as history.
+
+    \b
+    Example:
+      curator import raw.curated/queue.jsonl --db raw.curated/curator.duckdb
+    """
+    from curator.cli.main import FAILED, OK
+    from curator.cli.summary import print_json
+    from curator.importing import import_labels
+    from curator.progress import clean
+    from curator.store import open_store
+
+    result: dict[str, Any]
+    with open_store(db, create=False) as store:
+        result = import_labels(store, files, annotator)
+    if as_json:
+        print_json(result)
+    else:
+        for problem in result["refused"][:10]:
+            click.echo(clean(f"refused: {problem}"), err=True)
+        if len(result["refused"]) > 10:
+            click.echo(f"refused: {len(result['refused']) - 10:,} more rows", err=True)
+        click.echo(
+            f"{result['added']:,} labels added, {result['superseded']:,} corrected, "
+            f"{result['unchanged']:,} known already; {result['empty']:,} tasks not filled in, "
+            f"{len(result['refused']):,} rows refused\n"
+            f"calibration draw: {result['draw_left']:,} pairs still without a label\n"
+            "Next: run the same `curator label` again."
+        )
+    nothing = not (result["added"] or result["superseded"] or result["unchanged"])
+    return FAILED if nothing and result["refused"] else OK

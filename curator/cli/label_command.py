@@ -1,0 +1,71 @@
+"""`curator label`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curator.cli import options
+from curator.cli.options import option
+
+
+@click.command("label")
+@click.argument("raw", metavar="RAW")
+@option("--out", type=click.Path(path_type=Path, file_okay=False), help="Output folder.  [default: RAW.curated]")
+@option("--db", type=click.Path(path_type=Path, dir_okay=False), help="The store.  [default: OUT/curator.duckdb]")
+@options.recipe
+@options.rule
+@option("--calibration", metavar="FILE", help="Labelled pairs from elsewhere, a random sample of the same kind.")
+@options.judge
+@option("--judgments", metavar="FILE", help="A log of judgments to use in place of a judge.")
+@option("--judge", metavar="NAME", help="Whose judgments of that log.")
+@option("--probe/--no-probe", default=True, show_default=True, help="Try the judge on built-in pairs first.")
+@option("--input-format", metavar="NAME", help="Format of RAW, where its fields do not tell.")
+@option("--limit", type=click.IntRange(1), help="Read only so many rows.")
+@option("--strict", is_flag=True, help="Stop at the first bad row.")
+@options.as_json
+def command(**values: Any) -> int:
+    """Label raw pairs: judge, calibrate, auto-label what is sure, queue the rest.
+
+    RAW is a JSON Lines file, plain or gzip, or - for standard input, with rows of prompt, response_a, response_b and
+    perhaps label (a, b, tie), or of prompt, chosen, rejected. Labelled rows calibrate the judge: they must be a random
+    sample. The same command again asks the judge only what is new.
+
+    \b
+    Examples:
+      curator label raw.jsonl
+      curator label raw.jsonl --judge-url http://127.0.0.1:30000 --alpha 0.05
+      curator label raw.jsonl --judgments log.jsonl --judge gpt-4
+    """
+    from curator import pipeline
+    from curator.cli.main import NO_THRESHOLD, OK, SOME_UNJUDGED
+    from curator.cli.summary import print_json, summary
+    from curator.options import LabelOptions, default_out
+    from curator.progress import Terminal, clean
+
+    if values["judgments"] and (values["judge_url"] or values["judge_model"]):
+        raise click.UsageError("--judgments takes the place of a judge: give it, or --judge-url, or --judge-model")
+    if values["judge_url"] and values["judge_model"]:
+        raise click.UsageError("give --judge-url (a running server) or --judge-model (one to start), not both")
+    out = values["out"] or default_out(values["raw"])
+    chosen = LabelOptions(
+        raw=values["raw"],
+        out=out,
+        db=values["db"] or out / "curator.duckdb",
+        rule=options.rule_choice(values),
+        judge=options.judge_choice(values),
+        calibration=values["calibration"],
+        input_format=values["input_format"],
+        limit=values["limit"],
+        strict=values["strict"],
+    )
+    result = pipeline.label(chosen, Terminal())
+    if values["as_json"]:
+        print_json(result)
+    else:
+        click.echo(clean(summary(result, out, chosen.db)))
+    if result["threshold"] is None:
+        return NO_THRESHOLD
+    return SOME_UNJUDGED if result["failed"] else OK

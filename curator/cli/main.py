@@ -1,0 +1,98 @@
+"""`curator`: the group of commands, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from curator import __version__
+from curator.errors import CuratorError, Interrupted, JudgeUnreachable
+from curator.progress import clean
+
+OK, FAILED, USAGE, SOME_UNJUDGED, NO_THRESHOLD, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+COMMANDS = {
+    "label": "Label raw pairs: judge, calibrate, auto-label what is sure, queue the rest.",
+    "import": "Bring people's labels back in.",
+    "calibrate": "Set the threshold anew from stored judgments and labels.",
+    "export": "Write the training data set again.",
+    "queue": "Write the tasks for people again.",
+    "status": "Say what the store holds and what was promised.",
+    "doctor": "Check a judge: is it up, does it answer, is it biased.",
+    "sql": "Ask the store a question in SQL.",
+}
+"""Every command with its purpose; a command's module is loaded when it is called."""
+
+
+class Commands(click.Group):
+    """Loads a command when it is asked for, so that `curator --help` imports nothing but Click."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"curator.cli.{cmd_name}_command")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="curator")
+def curator() -> None:
+    """People label a few hundred pairs, judges label the rest, and curator says how often the judges may be wrong.
+
+    \b
+    Example:
+      curator label raw.jsonl --judge-url http://127.0.0.1:30000
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and leave with its exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command; returns its exit code.
+
+    0 done; 1 error; 2 usage; 3 some pairs not judged; 4 no threshold; 5 no judge reachable; 130 interrupted.
+    """
+    try:
+        code: Any = curator.main(arguments, prog_name="curator", standalone_mode=False)
+        return code if isinstance(code, int) else OK
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output has gone; nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (CuratorError, OSError, click.Abort, KeyboardInterrupt) as error:
+        click.echo(f"Error: {clean(_message(error))}", err=True)
+        return _CODES.get(type(error), FAILED)
+
+
+_CODES: dict[type[BaseException], int] = {
+    Interrupted: INTERRUPTED,
+    click.Abort: INTERRUPTED,
+    KeyboardInterrupt: INTERRUPTED,
+    JudgeUnreachable: UNREACHABLE,
+}
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or 'disk'}: {error.strerror or error}"
+    return str(error) or "stopped"

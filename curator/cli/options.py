@@ -1,0 +1,125 @@
+"""Options that commands share. Each may also come from the environment (CURATOR_...) or a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+class Level(click.ParamType[Fraction]):
+    """A risk level, kept exact: "0.07" is 7/100."""
+
+    name = "level"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        from curator.conformal import exact
+
+        try:
+            return value if isinstance(value, Fraction) else exact(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def option(name: str, **settings: Any) -> Callable[[Command], Command]:
+    """A Click option that the environment variable CURATOR_<NAME> sets too."""
+    return click.option(name, envvar="CURATOR_" + name.strip("-").replace("-", "_").split("/")[0].upper(), **settings)
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, shown in the order given."""
+
+    def decorate(command: Command) -> Command:
+        for one in reversed(options):
+            command = one(command)
+        return command
+
+    return decorate
+
+
+def _use_recipe(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        from curator.recipes import load_recipe
+
+        values = load_recipe(value)
+        ctx.default_map = {key: values[key] for key in values if key not in {"name", "description"}}
+    return value
+
+
+recipe = option(
+    "--recipe", metavar="NAME|FILE", is_eager=True, callback=_use_recipe, help="Take defaults from a recipe."
+)
+
+db = option("--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The DuckDB store.")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+
+rule = together(
+    option("--alpha", type=Level(), default="0.1", show_default=True, help="How much error is allowed, exactly."),
+    option(
+        "--guarantee", type=click.Choice(["fdr", "pac", "scope"]), default="fdr", show_default=True,
+        help="Which promise: fdr, expected share of wrong among accepted in this batch; pac, error rate among accepted "
+        "with confidence 1 - delta; scope, probability of accepted and wrong.",
+    ),
+    option("--delta", type=Level(), default="0.1", show_default=True, help="How often pac may fail."),
+    option(
+        "--ties", type=click.Choice(["error", "exclude"]), default="error", show_default=True,
+        help='A person\'s "tie" on a calibration pair: an error of any label, or left out of calibration.',
+    ),
+    option(
+        "--min-label-mass", type=click.FloatRange(0, 1), default=0.25, show_default=True,
+        help="A reply in which the two labels hold less of the probability is no verdict.",
+    ),
+)  # fmt: skip
+
+judge = together(
+    option("--judge-url", metavar="URL", multiple=True, help="A running SGLang server; repeat for equal servers."),
+    option("--judge-model", metavar="NAME", help="A model to serve with SGLang on this machine for this run."),
+    option("--template", metavar="NAME|FILE", help="Judge template.  [default: chat; embedded: completion]"),
+    option("--tokenizer", metavar="NAME|DIR", help="The judge's tokenizer, if the server's own cannot be read here."),
+    option(
+        "--on-overlong", type=click.Choice(["truncate", "abstain"]), default="truncate", show_default=True,
+        help="A pair longer than the judge's context: cut its texts in the middle, visibly, or leave it to people.",
+    ),
+    option("--batch", type=click.IntRange(1, 4096), help="Prompts a request.  [default: 16; embedded: 8]"),
+    option("--in-flight", type=click.IntRange(1, 1024), help="Requests in flight a server.  [default: 4]"),
+    option("--retry-seconds", type=click.FloatRange(0), default=120.0, show_default=True, help="How long to retry."),
+    option("--sglang-python", metavar="FILE", help="Python that has SGLang, for --judge-model.  [default: this one]"),
+    option("--sglang-args", default="", metavar="FLAGS", help="More flags for the server of --judge-model."),
+)  # fmt: skip
+
+
+def judge_choice(values: dict[str, Any]) -> Any:
+    """The `JudgeChoice` of parsed options."""
+    from curator.options import JudgeChoice
+
+    return JudgeChoice(
+        urls=tuple(values["judge_url"]),
+        model=values["judge_model"],
+        log=values.get("judgments"),
+        log_judge=values.get("judge"),
+        template=values["template"],
+        tokenizer=values["tokenizer"],
+        on_overlong=values["on_overlong"],
+        probe=values.get("probe", True),
+        batch=values["batch"],
+        in_flight=values["in_flight"],
+        retry_seconds=values["retry_seconds"],
+        sglang_python=values["sglang_python"],
+        sglang_arguments=values["sglang_args"],
+    )
+
+
+def rule_choice(values: dict[str, Any]) -> Any:
+    """The `Rule` of parsed options."""
+    from curator.conformal import Guarantee
+    from curator.options import Rule, Ties
+
+    return Rule(
+        Guarantee(values["guarantee"]), values["alpha"], values["delta"], Ties(values["ties"]), values["min_label_mass"]
+    )

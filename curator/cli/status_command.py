@@ -1,0 +1,42 @@
+"""`curator status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from curator.cli import options
+
+
+@click.command("status")
+@options.db
+@options.as_json
+def command(db: Path, as_json: bool) -> None:
+    """Say what the store holds and what was promised.
+
+    \b
+    Example:
+      curator status --db raw.curated/curator.duckdb
+    """
+    from curator.cli.summary import decision_lines, print_json
+    from curator.progress import clean
+    from curator.store import open_store, views
+
+    with open_store(db, create=False) as store:
+        counts = views.counts(store)
+        latest = views.latest_run(store)
+    if as_json:
+        print_json({**counts, "latest": latest})
+        return
+    lines = [
+        "pairs        {pairs:,}: {judged:,} judged in both orders, {labelled:,} labelled by people",
+        "labels       {calibration_labels:,} may calibrate; {auto_labelled:,} pairs are auto-labelled",
+        "queue        {waiting:,} pairs wait for people, {waiting_for_calibration:,} of them drawn for calibration",
+    ]
+    lines = [line.format(**counts) for line in lines]
+    if latest is None:
+        lines.append("decision     none yet: run `curator label`")
+    else:
+        lines += decision_lines(latest)
+    click.echo(clean("\n".join(lines)))

@@ -1,0 +1,90 @@
+"""What a person reads at the end of a run, and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+
+def print_json(value: Any) -> None:
+    """An object as JSON on standard output."""
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def decision_lines(result: dict[str, Any]) -> list[str]:
+    """Judge, calibration, threshold and promise."""
+    judge, rows = result["judge"], result["calibration"]
+    first = judge["first_shown_preferred"]
+    bias = "" if first is None else f"; the response shown first wins {first:.0%}"
+    lines = [f"judge        {judge['name']} ({judge['engine']}){bias}"]
+    if judge["demonstration"]:
+        lines.append("             a demonstration judge: do not train on its labels")
+    if result["failed"]:
+        why = "; ".join(f"{count} x {reason}" for reason, count in list(result["failures"].items())[:3])
+        lines.append(f"not judged   {result['failed']:,} of {result['pairs']:,} pairs" + (f": {why}" if why else ""))
+    lines.append(f"calibration  {rows['n']:,} labelled pairs, the judge wrong on {rows['errors']:,}")
+    if (threshold := result["threshold"]) is not None:
+        lines.append(
+            f"threshold    BPE {threshold['bpe']:.4g} nats: {rows['accepted']:,} calibration pairs are as sure, "
+            f"{rows['accepted_errors']:,} of them wrong"
+        )
+    lines.append(
+        f"accepted     {result['accepted']:,} of {result['pool']:,} pairs (coverage {result['coverage']:.1%}), "
+        f"abstained {result['abstained']:,}"
+    )
+    lines.append(f"promise      {result['promise']}")
+    if result["shared_prompts"]:
+        lines.append(
+            f"note         {result['shared_prompts']:,} prompts stand in both calibration and pool; their pairs are "
+            "dependent, which the promise does not allow for. Split by prompt."
+        )
+    return lines
+
+
+def summary(result: dict[str, Any], out: Path, db: Path) -> str:
+    """The end of `curator label`."""
+    asked = result["judgments"]
+    rate = f" ({result['pairs_per_second']:.3g} pairs/s)" if result["pairs_per_second"] else ""
+    lines = [
+        f"rows         {result['rows']:,} = {result['pairs']:,} pairs + {result['duplicates']:,} duplicates "
+        f"+ {result['rejected']:,} rejects",
+        f"judgments    {asked['cached']:,} cached, {asked['asked']:,} new in {result['judging_seconds']:.3g} s{rate}",
+        *decision_lines(result),
+        "",
+        f"dataset      {out / 'dataset'}: {result['dataset']['auto']:,} auto labels, "
+        f"{result['dataset']['human']:,} human labels",
+        f"queue        {out / 'queue.jsonl'}: {result['queue']['tasks']:,} pairs for people",
+    ]
+    if result["rejected"]:
+        lines.append(f"rejects      {out / 'rejects.jsonl'}: {result['rejected']:,} rows, with reasons")
+    lines += ["", *_next(result, out, db)]
+    return "\n".join(lines)
+
+
+def _next(result: dict[str, Any], out: Path, db: Path) -> list[str]:
+    """What to do now."""
+    tasks, draw = result["queue"]["tasks"], result["queue"]["calibration_draw"]
+    how = (
+        '  set "label" of each to left, right, tie or skip, then:\n'
+        f"  curator import {out / 'queue.jsonl'} --db {db}\n"
+        "  and run the same `curator label` again: judgments are kept."
+    )
+    if result["threshold"] is not None:
+        if not tasks:
+            return ["Next: train. Nothing is left for people."]
+        return [f"Next: train on the data set; or have people label the queue ({tasks:,} pairs, hardest first):", how]
+    if result["labels_missing"] is None and result["calibration"]["n"]:
+        return [
+            "Next: more labels would not help: even where it is surest, the judge is wrong more often than alpha allows.",
+            "  Take a better judge or template, or a larger --alpha. The queue holds every pair for people.",
+        ]
+    if not draw:
+        return ["Next: too few pairs to calibrate with. Give labelled pairs of the same kind as --calibration."]
+    needed = result["labels_missing"] or draw
+    return [
+        f"Next: about {needed:,} labels would help. Label the first {draw:,} pairs of the queue, a random draw:",
+        how,
+    ]

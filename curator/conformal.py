@@ -1,0 +1,379 @@
+"""Which pairs a judge may label alone, and what is then promised. Pure NumPy.
+
+A score says how sure the judge is of a pair: larger is surer. `+inf` is certain; `-inf` marks a pair that
+is never accepted (not judged, or no preference) and still counts. The three rules and their promises:
+
+========  =========================================================  ==============================================
+rule      largest acceptance with                                    then
+========  =========================================================  ==============================================
+`fdr`     m (1 + V) <= alpha (n + 1) R                               E[wrong / accepted] <= alpha in this batch
+`pac`     P(Bin(k, alpha) <= e) <= delta along a fixed sequence      with prob. >= 1 - delta: error rate <= alpha
+`scope`   e - alpha k <= -1                                          P(accepted and wrong) <= alpha
+========  =========================================================  ==============================================
+
+n, m: calibration rows and batch; k, e (or V): accepted calibration rows and errors among them; R: accepted of the
+batch. Sources: Jin and Candès, Selection by prediction with conformal p-values, JMLR 2023 (`fdr`); Angelopoulos et
+al., Learn then Test, 2021, fixed-sequence testing (`pac`); Badshah et al., SCOPE, arXiv:2602.13110 (`scope`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+PAC_STEPS = 50
+"""Length of the fixed sequence of `pac`: enough to come within 2% of the best coverage, each step one binomial tail."""
+
+
+class Guarantee(StrEnum):
+    """The rule that sets the threshold, and with it the promise."""
+
+    FDR = "fdr"
+    PAC = "pac"
+    SCOPE = "scope"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A threshold, or none, and everything that produced it.
+
+    Attributes:
+        guarantee, alpha, delta: the rule, its risk level, and (for `pac`) its failure probability.
+        n, n_errors: calibration rows, and the judge's errors among them.
+        m: pairs of the batch, including those that can never be accepted.
+        threshold: accept scores at or above it; None: accept nothing.
+        k, errors: calibration rows at or above the threshold, and errors among them (0 without a threshold).
+        accepted: pairs of the batch at or above the threshold.
+    """
+
+    guarantee: Guarantee
+    alpha: Fraction
+    delta: Fraction
+    n: int
+    n_errors: int
+    m: int
+    threshold: float | None
+    k: int = 0
+    errors: int = 0
+    accepted: int = 0
+
+    @property
+    def coverage(self) -> float:
+        return self.accepted / self.m if self.m else 0.0
+
+
+def exact(value: Fraction | str | int) -> Fraction:
+    """A risk level as an exact fraction: "0.07" is 7/100, which no float is.
+
+    Raises:
+        ValueError: not a number strictly between 0 and 1, or given as a float.
+    """
+    if isinstance(value, float):
+        raise ValueError(f'give a risk level as text or Fraction, not as the float {value!r}: "{value}"')
+    try:
+        level = Fraction(value)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"not a number: {value!r}") from None
+    if not 0 < level < 1:
+        raise ValueError(f"must lie strictly between 0 and 1, not {value}")
+    if level.denominator > 10**6:
+        raise ValueError(f"give at most six decimals, not {value}")
+    return level
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Cumulative counts at the end of each block of tied calibration scores, surest block first."""
+
+    threshold: Floats
+    k: Ints
+    errors: Ints
+
+
+def _checked(name: str, values: ArrayLike) -> Floats:
+    scores = np.asarray(values, dtype=np.float64)
+    if scores.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, not of shape {scores.shape}")
+    if np.isnan(scores).any():
+        raise ValueError(f"{name} holds NaN; use -inf for a pair that must not be accepted")
+    return scores
+
+
+def blocks(scores: ArrayLike, errors: ArrayLike) -> Blocks:
+    """Count accepted rows and errors at each distinct score, from the surest down; -inf is left out.
+
+    >>> blocks([3.0, 1.0, 3.0], [0, 1, 1])
+    Blocks(threshold=array([3., 1.]), k=array([2, 3]), errors=array([1, 2]))
+    """
+    values, wrong = _checked("scores", scores), np.asarray(errors).astype(bool)
+    if values.shape != wrong.shape:
+        raise ValueError(f"scores and errors must have one shape, not {values.shape} and {wrong.shape}")
+    usable = ~np.isneginf(values)
+    values, wrong = values[usable], wrong[usable]
+    order = np.argsort(-values, kind="stable")
+    values, totals = values[order], np.cumsum(wrong[order], dtype=np.int64)
+    ends = np.flatnonzero(np.append(values[1:] != values[:-1], True)) if values.size else np.empty(0, np.int64)
+    return Blocks(values[ends], ends.astype(np.int64) + 1, totals[ends])
+
+
+def _count_at_least(ascending: Floats, thresholds: Floats) -> Ints:
+    return (ascending.size - np.searchsorted(ascending, thresholds, side="left")).astype(np.int64)
+
+
+def _scope_threshold(cal: Blocks, alpha: Fraction) -> float | None:
+    a, b = alpha.numerator, alpha.denominator
+    return _last(cal.threshold, b * cal.errors - a * cal.k <= -b)
+
+
+def _fdr_threshold(scores: Floats, errors: NDArray[np.bool_], pool: Floats, alpha: Fraction) -> float | None:
+    batch = blocks(pool, np.zeros(pool.size, dtype=bool))
+    false_accepts = _count_at_least(np.sort(scores[errors]), batch.threshold)
+    a, b = alpha.numerator, alpha.denominator
+    if pool.size * b * (scores.size + 1) < 2**62:
+        feasible = pool.size * b * (1 + false_accepts) <= a * (scores.size + 1) * batch.k
+    else:  # Python integers: slower, and never too small
+        v, r = false_accepts.astype(object), batch.k.astype(object)
+        feasible = np.asarray(pool.size * b * (1 + v) <= a * (scores.size + 1) * r, dtype=bool)
+    return _last(batch.threshold, feasible)
+
+
+def _pac_threshold(cal: Blocks, pool: Floats, n: int, alpha: Fraction, delta: Fraction) -> float | None:
+    grid = pac_grid(pool, n, alpha, delta)
+    return fixed_sequence(cal, grid, alpha, delta)
+
+
+def pac_grid(pool: Floats, n: int, alpha: Fraction, delta: Fraction) -> Floats:
+    """The fixed sequence of `pac`: score quantiles of the pool, surest first, chosen without seeing a label.
+
+    It starts where about 1.5 times the fewest calibration rows that can pass are expected above the threshold.
+    """
+    if not n or not pool.size:
+        return np.empty(0)
+    start = min(1.0, 1.5 * math.log(delta) / math.log1p(-float(alpha)) / n)
+    shares = np.linspace(start, 1.0, PAC_STEPS)
+    descending = np.sort(pool)[::-1]
+    grid = descending[np.minimum(np.ceil(shares * pool.size).astype(np.int64) - 1, pool.size - 1)]
+    return np.asarray(grid[~np.isneginf(grid)], dtype=np.float64)
+
+
+def fixed_sequence(cal: Blocks, grid: ArrayLike, alpha: Fraction, delta: Fraction) -> float | None:
+    """The last threshold of a descending `grid` before the first at which the error rate may exceed alpha."""
+    threshold = None
+    for value in np.asarray(grid, dtype=np.float64):
+        at = int(np.searchsorted(-cal.threshold, -value, side="right")) - 1
+        k, e = (int(cal.k[at]), int(cal.errors[at])) if at >= 0 else (0, 0)
+        if not tail_at_most(e, k, alpha, delta):
+            break
+        threshold = float(value)
+    return threshold
+
+
+def _last(thresholds: Floats, feasible: NDArray[np.bool_]) -> float | None:
+    at = np.flatnonzero(feasible)
+    return float(thresholds[at[-1]]) if at.size else None
+
+
+def tail_at_most(errors: int, k: int, alpha: Fraction, delta: Fraction) -> bool:
+    """Whether P(Bin(k, alpha) <= errors) <= delta, exactly: close calls are settled in integers.
+
+    >>> tail_at_most(0, 22, Fraction("0.1"), Fraction("0.1")), tail_at_most(0, 21, Fraction("0.1"), Fraction("0.1"))
+    (True, False)
+    """
+    if errors >= k:
+        return False
+    p, log_q = float(alpha), math.log1p(-float(alpha))
+    i = np.arange(errors + 1)
+    log_terms = _log_choose(k, i) + i * math.log(p) + (k - i) * log_q
+    tail = float(np.exp(log_terms - log_terms.max()).sum()) * math.exp(log_terms.max())
+    if abs(tail - float(delta)) > 1e-6 * float(delta):
+        return tail <= delta
+    a, b = alpha.numerator, alpha.denominator
+    total = sum(math.comb(k, j) * a**j * (b - a) ** (k - j) for j in range(errors + 1))
+    return bool(total * delta.denominator <= delta.numerator * b**k)
+
+
+def _log_choose(k: int, i: NDArray[np.int64]) -> Floats:
+    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, k + 1)))])
+    return np.asarray(log_factorial[k] - log_factorial[i] - log_factorial[k - i], dtype=np.float64)
+
+
+def calibrate(
+    scores: ArrayLike,
+    errors: ArrayLike,
+    pool: ArrayLike,
+    *,
+    guarantee: Guarantee | str = Guarantee.FDR,
+    alpha: Fraction | str = "0.1",
+    delta: Fraction | str = "0.1",
+) -> Calibration:
+    """Find the threshold that accepts most under a rule, or none.
+
+    Args:
+        scores: sureness of the calibration rows, shape (n,): a random draw, exchangeable with `pool`.
+        errors: whether the judge's label differs from the human one, shape (n,).
+        pool: sureness of all pairs the promise is about, shape (m,). Pairs that people labelled *because* they
+            were abstained on belong in it: without them the batch is no longer a draw like the calibration rows.
+        guarantee: "fdr", "pac" or "scope".
+        alpha: risk level, exact ("0.1" or a Fraction).
+        delta: failure probability of `pac`; the other rules only record it.
+
+    Returns:
+        The calibration with its threshold; `threshold` None means that nothing may be accepted.
+
+    Raises:
+        ValueError: shapes differ, a score is NaN, or a level is not an exact number between 0 and 1.
+
+    >>> calibrate([2.0] * 20 + [1.0] * 5, [0] * 20 + [1] * 5, [2.0, 1.0], alpha="0.1").threshold
+    2.0
+    >>> calibrate([2.0] * 8, [0] * 8, [2.0, 1.0], alpha="0.1").threshold is None
+    True
+    """
+    rule, level, fail = Guarantee(guarantee), exact(alpha), exact(delta)
+    cal_scores, batch = _checked("scores", scores), _checked("pool", pool)
+    wrong = np.asarray(errors).astype(bool)
+    cal = blocks(cal_scores, wrong)
+    threshold: float | None
+    if rule is Guarantee.FDR:
+        threshold = _fdr_threshold(cal_scores, wrong, batch, level)
+    elif rule is Guarantee.PAC:
+        threshold = _pac_threshold(cal, batch, cal_scores.size, level, fail)
+    elif rule is Guarantee.SCOPE:
+        threshold = _scope_threshold(cal, level)
+    else:  # pragma: no cover - a new rule must be written here
+        raise ValueError(f"unknown guarantee {rule!r}")
+    result = Calibration(rule, level, fail, cal_scores.size, int(wrong.sum()), batch.size, threshold)
+    if threshold is None:
+        return result
+    above = cal_scores >= threshold
+    return Calibration(
+        rule, level, fail, result.n, result.n_errors, result.m, threshold,
+        k=int(above.sum()), errors=int((above & wrong).sum()), accepted=int((batch >= threshold).sum()),
+    )  # fmt: skip
+
+
+def accept(scores: ArrayLike, threshold: float | None) -> NDArray[np.bool_]:
+    """Which scores reach the threshold; none do when there is none, and -inf never does.
+
+    >>> accept([1.0, -np.inf, 3.0], 2.0).tolist(), accept([9.0], None).tolist()
+    ([False, False, True], [False])
+    """
+    values = _checked("scores", scores)
+    if threshold is None:
+        return np.zeros(values.shape, dtype=bool)
+    return np.asarray((values >= threshold) & ~np.isneginf(values), dtype=bool)
+
+
+def passes(guarantee: Guarantee, alpha: Fraction, delta: Fraction, n: int, k: int, e: int) -> bool:
+    """Whether a rule accepts a block in which k of n calibration rows lie, e of them wrong.
+
+    For `fdr` the batch is taken to have the same share k/n above the threshold as the calibration rows.
+    """
+    if k <= 0:
+        return False
+    if guarantee is Guarantee.FDR:
+        return bool((1 + e) * n <= alpha * (n + 1) * k)
+    if guarantee is Guarantee.PAC:
+        return tail_at_most(e, k, alpha, delta)
+    return bool(e - alpha * k <= -1)
+
+
+def labels_needed(
+    guarantee: Guarantee,
+    alpha: Fraction,
+    delta: Fraction,
+    *,
+    coverage: float = 0.5,
+    error_rate: float | None = None,
+    power: float = 0.9,
+    most: int = 100_000,
+) -> int | None:
+    """How many calibration labels let a judge through with probability `power`, about.
+
+    Args:
+        coverage: share of pairs hoped to be accepted.
+        error_rate: the judge's error rate among those; half of alpha when not known.
+        power: probability that the rule then accepts them.
+        most: give up above this many.
+
+    Returns:
+        The smallest such number (to within 2%), or None: no number of labels up to `most` would do.
+
+    >>> labels_needed(Guarantee.FDR, Fraction("0.1"), Fraction("0.1"))
+    120
+    """
+    rate = float(alpha) / 2 if error_rate is None else error_rate
+
+    def enough(n: int) -> bool:
+        k = int(coverage * n)
+        return k > 0 and passes(guarantee, alpha, delta, n, k, _binomial_quantile(k, rate, power))
+
+    return _smallest(enough, most)
+
+
+def labels_missing(
+    scores: ArrayLike, errors: ArrayLike, guarantee: Guarantee, alpha: Fraction, delta: Fraction
+) -> int | None:
+    """How many more calibration labels would probably let the judge through, from those there are.
+
+    The part of the rows on which the judge does best against alpha is taken for what it is like. None: it is over
+    alpha even there, so that more labels would not help; a better judge, or a larger alpha, would.
+    """
+    rows = np.asarray(scores).size
+    cal = blocks(scores, errors)
+    if not cal.k.size:
+        return labels_needed(guarantee, alpha, delta) if not rows else None
+    margin = float(alpha) * cal.k - cal.errors
+    best = int(np.argmax(margin))
+    if margin[best] <= 0:
+        return None
+    k, e = int(cal.k[best]), int(cal.errors[best])
+    needed = labels_needed(guarantee, alpha, delta, coverage=k / rows, error_rate=e / k)
+    return None if needed is None else max(needed - rows, rows // 10, 1)
+
+
+def _smallest(enough: Callable[[int], bool], most: int) -> int | None:
+    n = 1
+    while n <= most:
+        if enough(n):
+            return n
+        n += max(1, n // 50)
+    return None
+
+
+def _binomial_quantile(k: int, rate: float, power: float) -> int:
+    """The smallest e with P(Bin(k, rate) <= e) >= power."""
+    if rate <= 0:
+        return 0
+    i = np.arange(k + 1)
+    terms = np.exp(_log_choose(k, i) + i * math.log(rate) + (k - i) * math.log1p(-rate)) if rate < 1 else (i == k)
+    return int(np.searchsorted(np.cumsum(terms), power))
+
+
+def promise(calibration: Calibration) -> str:
+    """The sentence that was bought: what is true of this threshold, and no more."""
+    c, alpha = calibration, f"{float(calibration.alpha):g}"
+    if c.threshold is None:
+        return f"No threshold keeps the {c.guarantee} promise at alpha {alpha}: nothing is auto-labelled."
+    if c.guarantee is Guarantee.FDR:
+        return (
+            f"On average over calibration draws, at most {alpha} of the pairs accepted in this batch carry a label "
+            "that the annotators would not give (fdr: expected share of wrong among accepted)."
+        )
+    if c.guarantee is Guarantee.PAC:
+        return (
+            f"With probability at least {float(1 - c.delta):g} over the calibration draw, the error rate among all "
+            f"pairs accepted at this threshold is at most {alpha} (pac)."
+        )
+    return (
+        f"The probability that a pair is accepted and its label is wrong is at most {alpha}; the error among accepted "
+        "pairs is only near that on average and may exceed it (scope)."
+    )

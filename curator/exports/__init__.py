@@ -1,0 +1,1 @@
+"""Exports: one module for each thing that is written. Each appears whole or not at all."""

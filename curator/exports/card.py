@@ -1,0 +1,104 @@
+"""The data set card: what the rows are, how they were labelled, and the promise in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+
+_MESSAGES = [{"name": "role", "dtype": "string"}, {"name": "content", "dtype": "string"}]
+
+_COLUMNS = (
+    ("prompt", "the conversation, as messages; the last one is answered"),
+    ("chosen", "the preferred response, as one assistant message"),
+    ("rejected", "the other response"),
+    ("pair_id", "content hash of prompt and responses"),
+    ("p_chosen", "the judge's probability that `chosen` is better, averaged over both orders; null where it gave none"),
+    ("bpe", "bidirectional preference entropy in nats, 0 (sure) to 0.693 (no preference)"),
+    ("label_source", "`human` or `auto`"),
+)
+
+
+def dataset_card(result: dict[str, Any], rows: dict[str, int], size: int) -> str:
+    """The card as Markdown with the YAML header that the hub and `datasets` read.
+
+    Args:
+        result: the object of `run.json`; only what does not change between equal runs is used.
+        rows: number of rows by label source.
+        size: bytes of the Parquet files.
+    """
+    return f"---\n{yaml.safe_dump(_header(sum(rows.values()), size), sort_keys=False)}---\n\n" + _body(result, rows)
+
+
+def _header(count: int, size: int) -> dict[str, Any]:
+    types = {"p_chosen": "float64", "bpe": "float64"}
+    features: list[dict[str, Any]] = [
+        {"name": name, "list": _MESSAGES} if name in {"prompt", "chosen", "rejected"}
+        else {"name": name, "dtype": types.get(name, "string")}
+        for name, _ in _COLUMNS
+    ]  # fmt: skip
+    return {
+        "pretty_name": "Preference pairs labelled with curator",
+        "tags": ["preference", "dpo", "trl", "curator"],
+        "size_categories": [next((name for most, name in _SIZES if count < most), "n>10M")],
+        "dataset_info": {
+            "features": features,
+            "splits": [{"name": "train", "num_examples": count}],
+            "download_size": size,
+        },
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
+    }
+
+
+def _body(result: dict[str, Any], rows: dict[str, int]) -> str:
+    judge, calibration = result["judge"], result["calibration"]
+    columns = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in _COLUMNS)
+    demonstration = (
+        "\n**The judge is a small demonstration model. Do not train on these auto labels.**\n"
+        if judge["demonstration"]
+        else ""
+    )
+    threshold = result["threshold"]
+    accepted = "none" if threshold is None else f"BPE at most {threshold['bpe']:.6g} nats"
+    return f"""# Preference pairs labelled with curator
+
+{sum(rows.values())} pairs: {rows["auto"]} labelled by a judge, {rows["human"]} by people.
+{demonstration}
+## The promise
+
+> {result["promise"]}
+
+It is about the {result["accepted"]} pairs that the rule accepted out of {result["pool"]}, and about agreement with the
+people who labelled the calibration rows. It says nothing about single pairs, nor about other data.
+
+## How the labels were made
+
+| | |
+|---|---|
+| judge | {_cell(judge["name"])} ({judge["engine"]}), both orders of every pair |
+| judge id | `{judge["judge_id"]}` |
+| rule | `{result["guarantee"]}`, alpha {result["alpha"]}, delta {result["delta"]}, ties: {result["ties"]} |
+| calibration rows | {calibration["n"]}, of which the judge got {calibration["errors"]} wrong |
+| accepted | {accepted} |
+| coverage | {result["coverage"]:.4f} of {result["pool"]} pairs |
+
+## Columns
+
+| column | meaning |
+|---|---|
+{columns}
+"""
+
+
+def _cell(text: str) -> str:
+    """Text for a Markdown table cell: a judge's name comes from a file or a server and may hold anything."""
+    kept = "".join(c if c.isprintable() else " " for c in text)[:200]
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!&" else c for c in kept)

@@ -1,0 +1,157 @@
+"""Files at the edge: JSON Lines in, as a stream that survives any line; files and folders out, whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from curator.errors import InputError
+from curator.resources import first_error
+
+MAX_LINE = 32 * 2**20
+"""Bytes of the longest row that is read; no judge's context holds a tenth of it."""
+
+_KEPT = 64 * 2**10
+"""Characters of a rejected line that are kept: enough to find the row in its file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that was not used; every field goes to `rejects.jsonl`."""
+
+    file: str
+    line: int
+    field: str
+    reason: str
+    raw: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}: {self.field} {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line that holds a JSON object."""
+
+    file: str
+    line: int
+    values: dict[str, Any]
+    data: bytes
+
+    def reject(self, field: str, reason: str) -> Reject:
+        return _reject(self.file, self.line, self.data, field, reason)
+
+    def check(self, schema: str) -> Reject | None:
+        """The row as a reject when it does not match `schemas/<schema>.schema.json`."""
+        problem = first_error(schema, self.values)
+        return self.reject(*problem) if problem else None
+
+
+def read_rows(path: str) -> Iterator[Row | Reject]:
+    """Every line of a JSON Lines file, plain or gzip; "-" is standard input. Blank lines are passed over.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    name = "stdin" if path == "-" else path
+    with _open(path) as file:
+        number = 0
+        while data := file.readline(MAX_LINE + 1):
+            number += 1
+            if len(data) > MAX_LINE and not data.endswith(b"\n"):
+                yield _reject(name, number, data[:_KEPT], "row", f"is longer than {MAX_LINE // 2**20} MiB")
+                while data and not data.endswith(b"\n"):
+                    data = file.readline(MAX_LINE)
+            elif data.strip():
+                yield _parse(name, number, data.removeprefix(b"\xef\xbb\xbf") if number == 1 else data)
+
+
+def _parse(name: str, number: int, data: bytes) -> Row | Reject:
+    try:
+        values = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        try:
+            data.decode()
+        except UnicodeDecodeError as bad:
+            return _reject(name, number, data, "row", f"is not UTF-8 (byte {bad.start})")
+        return _reject(name, number, data, "row", f"is not JSON: {error.msg} (column {error.colno})")
+    except RecursionError:
+        return _reject(name, number, data, "row", "is nested too deeply")
+    if not isinstance(values, dict):
+        return _reject(name, number, data, "row", "is not a JSON object")
+    return Row(name, number, values, data)
+
+
+def _reject(name: str, number: int, data: bytes, field: str, reason: str) -> Reject:
+    raw = data.rstrip(b"\r\n").decode(errors="backslashreplace")
+    return Reject(name, number, field, reason, raw if len(raw) <= _KEPT else raw[:_KEPT] + " [...]")
+
+
+@contextmanager
+def _open(path: str) -> Iterator[IO[bytes]]:
+    if path == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        with Path(path).open("rb") as file:
+            if file.peek(2)[:2] != b"\x1f\x8b":
+                yield file
+                return
+            with gzip.GzipFile(fileobj=file) as unzipped:
+                yield unzipped  # type: ignore[misc]  # GzipFile is a binary file in all but name
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path}: damaged gzip file ({error})") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+def _aside(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to, renamed to `path` at the end, removed on failure."""
+    aside = _aside(path)
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `path` at the end, removed on failure."""
+    aside, old = _aside(path), path.with_name(f".{path.name}.{os.getpid()}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        yield aside
+        if path.exists():
+            path.rename(old)
+        aside.rename(path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Write rows as JSON Lines; returns how many."""
+    count = 0
+    with whole_file(path) as aside, aside.open("wb") as file:
+        for row in rows:
+            file.write(orjson.dumps(row) + b"\n")
+            count += 1
+    return count

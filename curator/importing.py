@@ -1,0 +1,66 @@
+"""Brings people's labels from files into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from curator.exports.queue import Answer, read_answers
+from curator.files import Reject
+from curator.store import Store
+from curator.store.labels import AddedLabels, Label, add_labels, drawn_without_label, unknown_pairs
+
+CHUNK = 5_000
+
+
+def import_labels(store: Store, files: Sequence[str], annotator: str) -> dict[str, Any]:
+    """Store the labels of queue files; a row that cannot be used is refused by name, the others count.
+
+    Returns:
+        `added`, `superseded`, `unchanged` labels; `empty` tasks; `refused` rows as messages; `draw_left`.
+
+    Raises:
+        InputError: a file cannot be read. Files before it are stored.
+    """
+    totals = {"added": 0, "superseded": 0, "unchanged": 0, "empty": 0}
+    refused: list[str] = []
+    for path in files:
+        chunk: list[Answer] = []
+        for answer in read_answers(path, store.seed):
+            if isinstance(answer, Reject):
+                refused.append(str(answer))
+            elif answer.verdict is None:
+                totals["empty"] += 1
+            else:
+                chunk.append(answer)
+            if len(chunk) == CHUNK:
+                _store(store, chunk, annotator, totals, refused)
+                chunk = []
+        _store(store, chunk, annotator, totals, refused)
+    return {**totals, "refused": refused, "draw_left": drawn_without_label(store)}
+
+
+def _store(store: Store, answers: list[Answer], annotator: str, totals: dict[str, int], refused: list[str]) -> None:
+    unknown = unknown_pairs(store, [answer.pair_id for answer in answers])
+    refused += [
+        str(answer.row.reject("pair_id", "is of no pair in this store"))
+        for answer in answers
+        if answer.pair_id in unknown
+    ]
+    done: AddedLabels = add_labels(
+        store,
+        [
+            Label(
+                answer.pair_id,
+                answer.annotator or annotator,
+                answer.verdict,
+                left_side=answer.left_side,
+                note=answer.note,
+            )
+            for answer in answers
+            if answer.pair_id not in unknown and answer.verdict is not None
+        ],
+    )
+    totals["added"] += done.added
+    totals["superseded"] += done.superseded
+    totals["unchanged"] += done.unchanged

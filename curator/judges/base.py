@@ -1,0 +1,50 @@
+"""What a judge is: something that is asked questions and gives judgments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Iterable
+from types import TracebackType
+from typing import Protocol, Self
+
+from curator.pair import JudgeInfo, Judgment, Order
+from curator.prompts import Question
+
+
+class Judge(Protocol):
+    """A judge that is ready between `async with` and its end."""
+
+    @property
+    def info(self) -> JudgeInfo: ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+    def judge(self, questions: Iterable[Question]) -> AsyncIterator[list[Judgment]]:
+        """Answer questions in batches, in any order; each question gets one judgment, failed or not.
+
+        `questions` is read lazily, no further ahead than the judge has use for: ending it is how a run is drained.
+
+        Raises:
+            JudgeUnreachable: no server is left to ask.
+        """
+        ...
+
+
+def judgment(
+    question: Question,
+    logprob_first: float,
+    logprob_second: float,
+    *,
+    note: str | None = None,
+    prompt_tokens: int | None = None,
+    cached_tokens: int | None = None,
+    seconds: float | None = None,
+) -> Judgment:
+    """A good reply: log-probabilities of the two labels over the whole vocabulary, first shown first."""
+    a, b = (logprob_first, logprob_second) if question.order is Order.AB else (logprob_second, logprob_first)
+    mass = min(1.0, math.exp(logprob_first) + math.exp(logprob_second))
+    return Judgment(question.pair_id, question.order, a, b, mass, None, note, prompt_tokens, cached_tokens, seconds)

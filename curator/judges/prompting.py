@@ -1,0 +1,141 @@
+"""How a judge prompt reaches a server: as token ids where the tokenizer is at hand, else as text.
+
+As text, a server reads control tokens inside responses as control tokens; they are broken up first (`defang`), and the
+judge's settings say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from curator.errors import JudgeError
+from curator.judges.tokenizer import JudgeTokenizer
+from curator.pair import Message, Order
+from curator.prompts import Kind, Question, Template, defang
+
+
+class OnOverlong(StrEnum):
+    """What to do with a pair that does not fit the judge's context."""
+
+    TRUNCATE = "truncate"
+    ABSTAIN = "abstain"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A question ready to be sent. `failed` says why it cannot be."""
+
+    question: Question
+    content: list[int] | str
+    note: str | None = None
+    failed: str | None = None
+
+
+class Prompter(Protocol):
+    """Makes prompts of questions.
+
+    Attributes:
+        field: name of the request field the prompts go in.
+        labels: token ids of the two labels.
+        settings: what makes prompts differ from those of another prompter.
+    """
+
+    field: str
+    labels: tuple[int, int]
+    settings: dict[str, Any]
+
+    def prompt(self, question: Question) -> Prompt: ...
+
+
+class TokenPrompter:
+    """Prompts as token ids, cut to the judge's context if need be."""
+
+    field = "input_ids"
+
+    def __init__(
+        self, template: Template, tokenizer: JudgeTokenizer, context: int, on_overlong: OnOverlong, sample: Question
+    ) -> None:
+        self._template, self._tokenizer, self._context, self._on_overlong = template, tokenizer, context, on_overlong
+        self.labels = tokenizer.labels(template, sample)
+        self.settings: dict[str, Any] = {
+            "prompts": "token ids",
+            "chat_template": tokenizer.digest,
+            "label_tokens": list(self.labels),
+            "context": context,
+            "on_overlong": on_overlong.value,
+        }
+
+    def prompt(self, question: Question) -> Prompt:
+        fitted = self._tokenizer.fit(self._template, question, self._context - 1)
+        if fitted is None:
+            return Prompt(question, [], failed=f"does not fit the judge's context of {self._context} tokens")
+        ids, cut = fitted
+        if cut and self._on_overlong is OnOverlong.ABSTAIN:
+            return Prompt(question, [], failed=f"longer than the judge's context of {self._context} tokens")
+        return Prompt(question, ids, "truncated" if cut else None)
+
+
+_SLOT = "CURATOR-SLOT-{}-END"
+
+Post = Callable[[str, dict[str, Any]], Awaitable[Any]]
+
+
+class TextPrompter:
+    """Prompts as text, for a server whose tokenizer is not at hand; the server's own endpoints give the chat frame."""
+
+    field = "text"
+
+    def __init__(self, template: Template, before: str, between: str, after: str, labels: tuple[int, int]) -> None:
+        self._template, self._before, self._between, self._after = template, before, between, after
+        self.labels = labels
+        self.settings: dict[str, Any] = {
+            "prompts": "text, control tokens in responses broken up",
+            "frame": before + between + after,
+            "label_tokens": list(labels),
+        }
+
+    @classmethod
+    async def ask(cls, template: Template, post: Post, sample: Question) -> TextPrompter:
+        """Learn from a server how its chat template frames messages, and which tokens the labels are.
+
+        Raises:
+            JudgeError: the server cannot say, or a label is not one token.
+        """
+        before = between = after = ""
+        if template.kind is Kind.CHAT:
+            roles = ["system", "user"] if template.system else ["user"]
+            messages = [{"role": role, "content": _SLOT.format(i)} for i, role in enumerate(roles)]
+            kwargs = {"add_generation_prompt": True, "chat_template_kwargs": {"enable_thinking": False}}
+            ids = (await post("/v1/tokenize", {"messages": messages, **kwargs}))["tokens"]
+            text = (await post("/v1/detokenize", {"tokens": ids, "skip_special_tokens": False}))["text"]
+            again = (await post("/v1/tokenize", {"prompt": text}))["tokens"]
+            if len(again) == len(ids) + 1 and again[1:] == ids:  # the tokenizer adds a first token of its own
+                text = (await post("/v1/detokenize", {"tokens": ids[1:], "skip_special_tokens": False}))["text"]
+            pieces = [text]
+            for i in range(len(roles)):
+                pieces = pieces[:-1] + pieces[-1].split(_SLOT.format(i))
+            if len(pieces) != len(roles) + 1:
+                raise JudgeError("the server's chat template does not show messages as they are; give --tokenizer")
+            before, between, after = pieces[0], pieces[1] if len(roles) == 2 else "", pieces[-1]
+        prompter = cls(template, before, between, after, (0, 0))
+        text = str(prompter.prompt(sample).content)
+        start = (await post("/v1/tokenize", {"prompt": text}))["tokens"]
+        found = []
+        for label in template.labels:
+            ids = (await post("/v1/tokenize", {"prompt": text + label}))["tokens"]
+            if ids[:-1] != start:
+                raise JudgeError(f"label {label!r} is not one token of this model after template {template.name!r}")
+            found.append(int(ids[-1]))
+        return cls(template, before, between, after, (found[0], found[1]))
+
+    def prompt(self, question: Question) -> Prompt:
+        texts = [message.content for message in self._template.render(question.map(defang))]
+        middle = texts[0] if len(texts) == 1 else texts[0] + self._between + texts[1]
+        return Prompt(question, self._before + middle + self._after, None)
+
+
+SAMPLE = Question("", Order.AB, (Message("user", "Name a colour."),), "Blue.", "Red.")
+"""A harmless question by which prompts and labels are tried out."""

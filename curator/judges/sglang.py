@@ -1,0 +1,359 @@
+"""Asks running SGLang servers, over their native `/generate`, for the log-probabilities of the two labels."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+import orjson
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from curator.errors import JudgeError, JudgeUnreachable
+from curator.judges.base import judgment
+from curator.judges.prompting import SAMPLE, OnOverlong, Prompt, Prompter, TextPrompter, TokenPrompter
+from curator.judges.tokenizer import JudgeTokenizer
+from curator.pair import JudgeInfo, Judgment
+from curator.prompts import Question, Template
+
+BATCH = 16
+"""Prompts a request: measured, 16 carry 1.5 times as many a second as one, and a lost request costs little."""
+
+IN_FLIGHT = 4
+"""Requests in flight a server: enough that it never waits for the next one."""
+
+REPLY_SECONDS = 600
+"""How long one request may take; a prefill of 16 long prompts on a slow machine takes minutes."""
+
+
+class _Transient(Exception):
+    """Worth another try. `unreachable`: nothing answered; `after`: seconds the server asked to wait."""
+
+    def __init__(self, reason: str, *, unreachable: bool = False, after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason, self.unreachable, self.after = reason, unreachable, after
+
+
+class _Refused(Exception):
+    """The server will not take this request, however often it is sent."""
+
+
+def shown(url: str) -> str:
+    """A URL without the credentials it may hold."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return max(getattr(error, "after", 0.0), wait_random_exponential(multiplier=0.5, max=15)(state))
+
+
+class SGLangJudge:
+    """One judge, served by one or more equal servers.
+
+    Args:
+        urls: base URLs. A key for them is read from the environment variable SGLANG_API_KEY.
+        tokenizer: folder or hub name of the tokenizer; None: the one that the server names, where it can be read here.
+        retry_seconds: how long a request is tried again before a server counts as gone.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        template: Template,
+        *,
+        tokenizer: str | None = None,
+        on_overlong: OnOverlong = OnOverlong.TRUNCATE,
+        batch: int = BATCH,
+        in_flight: int = IN_FLIGHT,
+        retry_seconds: float = 120.0,
+    ) -> None:
+        for url in urls:
+            if urlsplit(url).scheme not in {"http", "https"}:
+                raise JudgeError(f"{shown(url)!r} is no server address: give one like http://127.0.0.1:30000")
+        self._urls = [url.rstrip("/") for url in urls]
+        self._template, self._tokenizer, self._on_overlong = template, tokenizer, on_overlong
+        self._batch, self._in_flight, self._retry_seconds = batch, in_flight, retry_seconds
+        self._prompter: Prompter
+        self._info: JudgeInfo
+
+    @property
+    def info(self) -> JudgeInfo:
+        return self._info
+
+    async def __aenter__(self) -> Self:
+        key = os.environ.get("SGLANG_API_KEY")
+        self._session = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=REPLY_SECONDS),
+            connector=aiohttp.TCPConnector(limit=0),
+            trust_env=True,
+        )
+        try:
+            await self._introduce()
+        except BaseException:
+            await self._session.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def _introduce(self) -> None:
+        described = [await self._describe(url) for url in self._urls]
+        settings, context, source, version = described[0]
+        for url, (other, *_) in zip(self._urls, described, strict=True):
+            if other != settings:
+                raise JudgeError(
+                    f"{shown(url)} serves {other}, but {shown(self._urls[0])} serves {settings}: one judge is one model"
+                )
+        tokenizer = self._load_tokenizer(source)
+        if tokenizer is not None:
+            self._prompter = TokenPrompter(self._template, tokenizer, context, self._on_overlong, SAMPLE)
+        else:
+            try:
+                self._prompter = await TextPrompter.ask(self._template, self._ask_any, SAMPLE)
+            except (KeyError, TypeError, _Transient, _Refused) as error:
+                raise JudgeError(
+                    f"{shown(self._urls[0])} does not tokenise for us ({error}); give --tokenizer"
+                ) from None
+        self._info = JudgeInfo(
+            name=str(settings["model"]).rstrip("/").rpartition("/")[2] or "model",
+            engine="sglang",
+            settings={
+                **settings,
+                "template": self._template.name,
+                "template_digest": self._template.digest,
+                **self._prompter.settings,
+            },
+            details={"version": version, "servers": [shown(url) for url in self._urls]},
+        )
+
+    def _load_tokenizer(self, source: str | None) -> JudgeTokenizer | None:
+        if self._tokenizer is not None:
+            return JudgeTokenizer.load(self._tokenizer)
+        try:
+            return JudgeTokenizer.load(source) if source else None
+        except JudgeError:
+            return None
+
+    async def _describe(self, url: str) -> tuple[dict[str, Any], int, str | None, str | None]:
+        """What a server serves: the settings that make it this judge, context length, tokenizer, version."""
+        try:
+            model = await self._get(url, "/model_info", "/get_model_info")
+        except (_Transient, _Refused) as error:
+            raise JudgeUnreachable(f"no SGLang server answers at {shown(url)}: {error}") from None
+        server: dict[str, Any] = {}
+        context = 0
+        try:
+            server = await self._get(url, "/server_info", "/get_server_info")
+        except (_Transient, _Refused):
+            pass  # a router has no such page; what it would say is recorded as unknown
+        try:
+            context = int((await self._get(url, "/v1/models"))["data"][0]["max_model_len"])
+        except (_Transient, _Refused, LookupError, TypeError, ValueError):
+            context = int(server.get("context_length") or 0)
+        if not isinstance(model, dict) or "model_path" not in model:
+            raise JudgeError(f"{shown(url)} answers, but not as an SGLang server does")
+        settings = {
+            "model": model["model_path"],
+            "weights": model.get("weight_version"),
+            "dtype": server.get("dtype"),
+            "quantization": server.get("quantization"),
+        }
+        return settings, context or 1 << 30, model.get("tokenizer_path") or model["model_path"], server.get("version")
+
+    async def _get(self, url: str, *paths: str) -> Any:
+        for path in paths[:-1]:
+            try:
+                return await self._request("GET", url + path)
+            except _Refused:
+                continue
+        return await self._request("GET", url + paths[-1])
+
+    async def _ask_any(self, path: str, body: dict[str, Any]) -> Any:
+        return await self._request("POST", self._urls[0] + path, body)
+
+    async def _request(self, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
+        try:
+            async with self._session.request(
+                method,
+                url,
+                data=None if body is None else orjson.dumps(body),
+                headers={"Content-Type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=10) if method == "GET" else None,
+            ) as reply:
+                text = await reply.read()
+                status, after = reply.status, reply.headers.get("Retry-After", "")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _Transient(str(error) or type(error).__name__, unreachable=True) from None
+        if status in {401, 403}:
+            raise JudgeError(f"{shown(url)} refuses the key (HTTP {status}); put the right one in SGLANG_API_KEY")
+        if status in {408, 425, 429} or status >= 500:
+            raise _Transient(
+                f"HTTP {status}: {_message(text)}", after=min(float(after), 60.0) if after.isdigit() else 0.0
+            )
+        if status >= 400:
+            raise _Refused(f"HTTP {status}: {_message(text)}")
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            raise _Transient(f"the reply is not JSON: {_message(text)}") from None
+
+    async def judge(self, questions: Iterable[Question]) -> AsyncIterator[list[Judgment]]:
+        workers = [url for url in self._urls for _ in range(self._in_flight)]
+        todo: asyncio.Queue[list[Prompt] | None] = asyncio.Queue(maxsize=len(workers))
+        done: asyncio.Queue[list[Judgment] | None] = asyncio.Queue()
+        gone: dict[str, str] = {}
+        source = iter(questions)
+
+        async def produce() -> None:
+            while batch := list(islice(source, self._batch)):
+                await todo.put(await asyncio.to_thread(self._prompts, batch))
+            for _ in workers:
+                await todo.put(None)
+
+        async def work(url: str) -> None:
+            while url not in gone and (prompts := await todo.get()) is not None:
+                try:
+                    await done.put(await self._answer(url, prompts))
+                except _Transient as error:
+                    gone[url] = error.reason
+                    returned.append(prompts)
+            await done.put(None)
+
+        returned: list[list[Prompt]] = []
+        tasks = [asyncio.create_task(produce()), *(asyncio.create_task(work(url)) for url in workers)]
+        try:
+            running = len(workers)
+            while running:
+                finished = await _next(done, tasks)
+                if finished is None:
+                    running -= 1
+                else:
+                    yield finished
+            if len(gone) == len(self._urls):
+                raise self._unreachable(gone)
+            standing = next(url for url in self._urls if url not in gone)
+            for prompts in returned:
+                try:
+                    yield await self._answer(standing, prompts)
+                except _Transient as error:
+                    raise self._unreachable({**gone, standing: error.reason}) from None
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _prompts(self, questions: list[Question]) -> list[Prompt]:
+        return [self._prompter.prompt(question) for question in questions]
+
+    def _unreachable(self, gone: dict[str, str]) -> JudgeUnreachable:
+        reasons = "; ".join(f"{shown(url)}: {reason}" for url, reason in gone.items())
+        return JudgeUnreachable(f"no judge server answers any more ({reasons}). What was judged is kept; run again.")
+
+    async def _answer(self, url: str, prompts: list[Prompt]) -> list[Judgment]:
+        """One judgment for each prompt. A batch that is refused is asked in halves, down to the prompt at fault."""
+        good = [prompt for prompt in prompts if prompt.failed is None]
+        answers = [_failed(prompt, prompt.failed) for prompt in prompts if prompt.failed is not None]
+        if not good:
+            return answers
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(_Transient),
+                stop=stop_after_delay(self._retry_seconds),
+                wait=_wait,
+                reraise=True,
+            ):
+                with attempt:
+                    return answers + await self._generate(url, good)
+        except _Transient as error:
+            if error.unreachable:
+                raise
+            reason = error.reason
+        except _Refused as error:
+            reason = str(error)
+        if len(good) == 1:
+            return [*answers, _failed(good[0], reason)]
+        middle = len(good) // 2
+        return answers + await self._answer(url, good[:middle]) + await self._answer(url, good[middle:])
+
+    async def _generate(self, url: str, prompts: list[Prompt]) -> list[Judgment]:
+        labels = list(self._prompter.labels)
+        body = {
+            self._prompter.field: [prompt.content for prompt in prompts],
+            "sampling_params": {"max_new_tokens": 0, "temperature": 0},
+            "return_logprob": True,
+            "token_ids_logprob": [labels] * len(prompts),
+        }
+        start = time.monotonic()
+        replies = await self._request("POST", url + "/generate", body)
+        seconds = time.monotonic() - start
+        if not isinstance(replies, list) or len(replies) != len(prompts):
+            count = len(replies) if isinstance(replies, list) else "no list of"
+            raise _Transient(f"asked {len(prompts)} prompts and got {count} replies")
+        return [_judgment(prompt, reply, labels, seconds) for prompt, reply in zip(prompts, replies, strict=True)]
+
+
+async def _next(done: asyncio.Queue[Any], tasks: list[asyncio.Task[None]]) -> Any:
+    """The next finished batch; an error in any task is raised here."""
+    getting = asyncio.ensure_future(done.get())
+    try:
+        waiting: set[asyncio.Future[Any]] = {getting, *(task for task in tasks if not task.done())}
+        while not getting.done():
+            finished, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in finished - {getting}:
+                task.result()
+        return getting.result()
+    finally:
+        getting.cancel()
+
+
+def _judgment(prompt: Prompt, reply: Any, labels: list[int], seconds: float) -> Judgment:
+    """The judgment a reply holds; a reply that cannot be right is not stored but asked for again."""
+    try:
+        meta = reply["meta_info"]
+        finish = (meta.get("finish_reason") or {}).get("type")
+        if finish == "abort":
+            raise _Transient(f"the server aborted the request: {_message(str(meta['finish_reason']).encode())}")
+        values = {int(entry[1]): entry[0] for entry in meta["output_token_ids_logprobs"][0]}
+        first, second = float(values[labels[0]]), float(values[labels[1]])
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise _Transient(f"a reply lacks the labels' log-probabilities ({type(error).__name__}: {error})") from None
+    possible = math.isfinite(first) and math.isfinite(second) and max(first, second) < 0.001
+    if not possible or math.exp(first) + math.exp(second) > 1.001:
+        raise _Transient(f"a reply's log-probabilities cannot be: {first!r}, {second!r}")
+    sent = len(prompt.content) if isinstance(prompt.content, list) else None
+    counted = meta.get("prompt_tokens")
+    if sent is not None and counted is not None and counted != sent:
+        raise _Transient(f"a reply is about {counted} prompt tokens, but {sent} were sent")
+    return judgment(
+        prompt.question, first, second,
+        note=prompt.note, prompt_tokens=counted, cached_tokens=meta.get("cached_tokens"), seconds=seconds,
+    )  # fmt: skip
+
+
+def _failed(prompt: Prompt, reason: str) -> Judgment:
+    return Judgment(prompt.question.pair_id, prompt.question.order, failed=reason)
+
+
+def _message(body: bytes) -> str:
+    """What an error reply says, made fit for a terminal."""
+    try:
+        values = orjson.loads(body)
+        values = values.get("error", values)
+        text = str(values["message"] if isinstance(values, dict) else values)
+    except (orjson.JSONDecodeError, AttributeError, KeyError):
+        text = body[:300].decode(errors="replace")
+    return "".join(c if c.isprintable() else " " for c in text)[:200]

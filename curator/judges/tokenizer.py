@@ -1,0 +1,188 @@
+"""Turns a judge prompt into token ids in which only the template's control tokens are control tokens.
+
+A response may hold `<|im_end|>` or any other token that a chat template gives a meaning. Here the tokenizer is loaded
+with its control tokens renamed to private strings; the template's own are renamed in the prompt, those inside
+responses are not, and so they are read as ordinary text. All else is tokenised as the model's own tokenizer does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jinja2
+import orjson
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+from curator.errors import JudgeError
+from curator.pair import Message, content_id
+from curator.prompts import Kind, Question, Template, shorten
+
+# Unicode noncharacters: no text means anything by them, and no tokenizer has them in its vocabulary.
+_OPEN, _CLOSE, _CONTROL, _END = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3"
+_PRIVATE = re.compile("[\ufdd0-\ufdd3]")
+
+
+class JudgeTokenizer:
+    """A model's tokenizer and chat template, safe for untrusted text.
+
+    Args:
+        tokenizer: the parsed `tokenizer.json`.
+        chat_template: Jinja source of the model's chat template; None for a base model.
+        special: special tokens by name (`bos_token`, ...), for the chat template.
+    """
+
+    def __init__(self, tokenizer: dict[str, Any], chat_template: str | None, special: Mapping[str, str]) -> None:
+        self._chat_template = chat_template
+        self._special = dict(special)
+        original = Tokenizer.from_str(orjson.dumps(tokenizer).decode())
+        added = tokenizer.get("added_tokens") or []
+        self._control = [str(token["content"]) for token in added]
+        longest_first = sorted(self._control, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if added else None
+        self._number = {text: i for i, text in enumerate(self._control)}
+        renamed = [{**token, "content": f"{_CONTROL}{i}{_END}", "normalized": False} for i, token in enumerate(added)]
+        self._tokenizer = Tokenizer.from_str(
+            orjson.dumps({**tokenizer, "added_tokens": renamed, "post_processor": None}).decode()
+        )
+        # A renamed token may get a new id where the old name also stands in the model's vocabulary.
+        self._ids = {
+            self._tokenizer.token_to_id(f"{_CONTROL}{i}{_END}"): int(token["id"]) for i, token in enumerate(added)
+        }
+        bare = original.encode("x", add_special_tokens=False).ids
+        full = original.encode("x", add_special_tokens=True).ids
+        self.prefix: list[int] = full[: len(full) - len(bare)] if full[len(full) - len(bare) :] == bare else []
+        """What the tokenizer puts before a text of its own accord (a beginning-of-sequence token)."""
+
+    @classmethod
+    def load(cls, source: str) -> JudgeTokenizer:
+        """From a folder or a hub name.
+
+        Raises:
+            JudgeError: there is no `tokenizer.json` to be had.
+        """
+        tokenizer = orjson.loads(_fetch(source, "tokenizer.json").read_bytes())
+        try:
+            config = orjson.loads(_fetch(source, "tokenizer_config.json").read_bytes())
+        except JudgeError:
+            config = {}
+        template = config.get("chat_template")
+        if isinstance(template, list):
+            template = next((entry["template"] for entry in template if entry["name"] == "default"), None)
+        try:
+            template = _fetch(source, "chat_template.jinja").read_text(encoding="utf-8")
+        except JudgeError:
+            pass
+        special = {
+            name: value["content"] if isinstance(value, dict) else value
+            for name, value in config.items()
+            if name.endswith("_token") and isinstance(value, (str, dict))
+        }
+        return cls(tokenizer, template, special)
+
+    @property
+    def digest(self) -> str:
+        """Hash of what shapes a prompt besides curator's template."""
+        return content_id(self._chat_template or "", *self._control)
+
+    @cached_property
+    def _environment(self) -> jinja2.Environment:
+        def fail(message: str) -> NoReturn:
+            raise jinja2.TemplateRuntimeError(message)
+
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.filters["tojson"] = lambda value, **_: orjson.dumps(value).decode()
+        # A date in the prompt would make every day another judge: templates that ask for one get a fixed day.
+        environment.globals |= {"raise_exception": fail, "strftime_now": lambda _format: "1 January 2026"}
+        return environment
+
+    @cached_property
+    def _template(self) -> jinja2.Template:
+        if self._chat_template is None:
+            raise JudgeError("the model has no chat template: choose a completion template (--template completion)")
+        return self._environment.from_string(self._chat_template)
+
+    def _chat(self, messages: list[Message]) -> str:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        variables = {**self._special, "add_generation_prompt": True, "enable_thinking": False}
+        try:
+            return self._template.render(variables, messages=turns)
+        except jinja2.TemplateError as error:
+            if len(turns) != 2:
+                raise JudgeError(f"the model's chat template fails: {error.message}") from None
+        # Some templates know no system role: what it says then opens the user's message.
+        return self._chat([Message("user", f"{messages[0].content}\n\n{messages[1].content}")])
+
+    def _protect(self, text: str) -> str:
+        text = _PRIVATE.sub("\ufffd", text)
+        if self._pattern is None:
+            return text
+        return self._pattern.sub(lambda match: f"{_OPEN}{self._number[match[0]]}{_CLOSE}", text)
+
+    def text(self, template: Template, question: Question) -> str:
+        """The prompt with the template's control tokens under private names and everyone else's as plain text."""
+        messages = template.render(question.map(self._protect))
+        text = messages[0].content if template.kind is Kind.COMPLETION else self._chat(messages)
+        if self._pattern is None:
+            return text
+        text = self._pattern.sub(lambda match: f"{_CONTROL}{self._number[match[0]]}{_END}", text)
+        return re.sub(f"{_OPEN}([0-9]+){_CLOSE}", lambda match: self._control[int(match[1])], text)
+
+    def encode(self, template: Template, question: Question) -> list[int]:
+        """Token ids of a judge prompt, ending where the answer begins."""
+        return self._encode(template, self.text(template, question))
+
+    def _encode(self, template: Template, text: str) -> list[int]:
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        prefix = self.prefix if template.kind is Kind.COMPLETION else []
+        return prefix + [self._ids.get(token, token) for token in ids]
+
+    def fit(self, template: Template, question: Question, most: int) -> tuple[list[int], bool] | None:
+        """Token ids of at most `most`, and whether texts were cut for that; None when that cannot be done."""
+        ids = self.encode(template, question)
+        if len(ids) <= most:
+            return ids, False
+        shorter = shorten(question, lambda candidate: len(self.encode(template, candidate)) <= most)
+        return None if shorter is None else (self.encode(template, shorter), True)
+
+    def labels(self, template: Template, question: Question) -> tuple[int, int]:
+        """Token ids of the two labels in the place where the model answers.
+
+        Raises:
+            JudgeError: a label is not one token there, or both are the same.
+        """
+        text = self.text(template, question)
+        before = self._encode(template, text)
+        found = []
+        for label in template.labels:
+            after = self._encode(template, text + label)
+            if after[:-1] != before:
+                raise JudgeError(
+                    f"label {label!r} is not one token of this model after the prompt of template {template.name!r}: "
+                    "give the template other labels"
+                )
+            found.append(after[-1])
+        if found[0] == found[1]:
+            raise JudgeError(f"the labels {template.labels} are one and the same token of this model")
+        return found[0], found[1]
+
+
+def _fetch(source: str, name: str) -> Path:
+    path = Path(source) / name
+    if path.is_file():
+        return path
+    if Path(source).is_dir():
+        raise JudgeError(f"{path}: there is no such file")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(source, name))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise JudgeError(f"{source}: no {name} in a folder, the cache or on the hub ({type(error).__name__})") from None

@@ -1,0 +1,241 @@
+"""Gets a judge and asks it what is still open, storing replies as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from curator.errors import InputError, Interrupted, JudgeRefused
+from curator.files import Reject
+from curator.judges.base import Judge
+from curator.judges.probe import ask_probe, summarise
+from curator.judges.prompting import OnOverlong
+from curator.judges.recorded import log_judge, read_log
+from curator.options import JudgeChoice
+from curator.pair import JudgeInfo, content_id
+from curator.progress import Progress
+from curator.prompts import Question, Template
+from curator.recipes import load_template
+from curator.store import Store
+from curator.store.judgments import (
+    Pending,
+    add_judge,
+    add_judgments,
+    add_readings,
+    find_pending,
+    pending_questions,
+    recall_judge,
+    remember_judge,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What judging came to. `interrupted`: the user stopped it; what was answered is stored."""
+
+    judge: JudgeInfo
+    pending: Pending
+    asked: int
+    seconds: float
+    interrupted: bool = False
+
+
+def template_for(choice: JudgeChoice) -> Template:
+    """The chosen template, or the one that serves the kind of judge best."""
+    embedded = not choice.urls and choice.model is None
+    return load_template(choice.template or ("completion" if embedded else "chat"))
+
+
+@asynccontextmanager
+async def opened(choice: JudgeChoice, log: Path, progress: Progress) -> AsyncIterator[Judge]:
+    """The judge of `choice`, ready to be asked. `log`: where a server that is started here writes."""
+    template = template_for(choice)
+    if not choice.urls and choice.model is None:
+        from curator.judges.embedded import BATCH, EmbeddedJudge
+
+        progress.say("loading the embedded judge (a small demonstration model, on the CPU)")
+        embedded = EmbeddedJudge(
+            template, on_overlong=OnOverlong(choice.on_overlong), batch=choice.batch or BATCH, say=progress.say
+        )
+        async with embedded as judge:
+            yield judge
+        return
+    if choice.urls:
+        async with _served(choice, template, choice.urls) as judge:
+            yield judge
+        return
+    from curator.judges.launch import running_server
+
+    progress.say(f"starting an SGLang server for {choice.model} (its log: {log})")
+    server = running_server(str(choice.model), log, python=choice.sglang_python, arguments=choice.sglang_arguments)
+    async with server as url, _served(choice, template, (url,)) as judge:
+        yield judge
+
+
+def _served(choice: JudgeChoice, template: Template, urls: tuple[str, ...]) -> Judge:
+    from curator.judges.sglang import BATCH, IN_FLIGHT, SGLangJudge
+
+    return SGLangJudge(
+        urls,
+        template,
+        tokenizer=choice.tokenizer,
+        on_overlong=OnOverlong(choice.on_overlong),
+        batch=choice.batch or BATCH,
+        in_flight=choice.in_flight or IN_FLIGHT,
+        retry_seconds=choice.retry_seconds,
+    )
+
+
+def judge_input(store: Store, choice: JudgeChoice, min_label_mass: float, log: Path, progress: Progress) -> Asked:
+    """Have every pair of the input judged in both orders, as far as that is not done yet.
+
+    Raises:
+        JudgeError: the judge cannot be had, is no judge, or is gone for good.
+    """
+    if choice.log is not None:
+        return _read_judgments(store, choice.log, choice.log_judge, progress)
+    key = _request(choice)
+    known = recall_judge(store, key)
+    if known is not None:
+        pending = find_pending(store, known.judge_id)
+        if not pending.questions:
+            progress.say(f"judgments: {pending.cached} cached / 0 new")
+            return Asked(known, pending, 0, 0.0)
+    return asyncio.run(_ask(store, choice, key, min_label_mass, log, progress))
+
+
+def _request(choice: JudgeChoice) -> str:
+    """What was asked for, as a hash: an equal request with nothing left to ask need not load or start a judge."""
+    parts = (*choice.urls, "", choice.model or "", choice.tokenizer or "", choice.on_overlong, choice.sglang_arguments)
+    return content_id(*parts, template_for(choice).digest)
+
+
+async def _ask(
+    store: Store, choice: JudgeChoice, key: str, min_label_mass: float, log: Path, progress: Progress
+) -> Asked:
+    # A signal that comes while a server starts ends that too: it is stopped on the way out.
+    with _Stop(progress) as stop:
+        async with opened(choice, log, progress) as judge:
+            if choice.probe:
+                probe = summarise(await ask_probe(judge))
+                if objection := probe.objection(min_label_mass):
+                    raise JudgeRefused(
+                        f"the judge {judge.info.name} is refused: {objection}. (--no-probe skips this check.)"
+                    )
+            add_judge(store, judge.info)
+            pending = find_pending(store, judge.info.judge_id)
+            retried = f" / {pending.retried} failed before, asked again" if pending.retried else ""
+            progress.say(f"judgments: {pending.cached} cached / {pending.questions} new{retried}")
+            asked, start = 0, time.monotonic()
+            with progress.bar("judging", " judgments", pending.questions) as advance:
+                async for replies in judge.judge(stop.until(pending_questions(store))):
+                    add_judgments(store, judge.info.judge_id, replies)
+                    asked += len(replies)
+                    advance(len(replies), "")
+            remember_judge(store, key, judge.info)
+            return Asked(judge.info, pending, asked, time.monotonic() - start, stop.wanted)
+
+
+class _Stop:
+    """Turns the first Ctrl-C (or SIGTERM, or a lost terminal) into a wish to stop, the second into a stop."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.wanted = False
+
+    def __enter__(self) -> _Stop:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._asking = False
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            try:
+                self._loop.add_signal_handler(sign, self._signalled)
+            except (ValueError, RuntimeError, NotImplementedError):
+                pass  # not the main thread: whoever called us handles signals
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            try:
+                self._loop.remove_signal_handler(sign)
+            except (ValueError, RuntimeError, NotImplementedError):
+                pass
+        if self.wanted and kind is asyncio.CancelledError:
+            raise Interrupted("stopped; what was judged is kept, and the same command goes on from there") from None
+
+    def _signalled(self) -> None:
+        if (self.wanted or not self._asking) and self._task is not None:
+            self._task.cancel()
+        else:
+            self._progress.say("\nfinishing what is in flight; once more stops at once")
+        self.wanted = True
+
+    def until(self, questions: Iterable[Question]) -> Iterator[Question]:
+        """The questions, as long as nobody wants to stop."""
+        self._asking = True
+        for question in questions:
+            if self.wanted:
+                return
+            yield question
+
+
+def _read_judgments(store: Store, path: str, wanted: str | None, progress: Progress) -> Asked:
+    judge = log_judge(path, wanted)
+    add_judge(store, judge)
+    pending = find_pending(store, judge.judge_id)
+    progress.say(f"judgments: {pending.cached} cached / {pending.questions} to be found in {path}")
+    start = time.monotonic()
+    if not pending.questions:
+        return Asked(judge, pending, 0, 0.0)
+    bad: list[Reject] = []
+
+    def batches(size: int = 10_000) -> Iterator[list[tuple[object, ...]]]:
+        with progress.bar("reading judgments", " rows") as advance:
+            rows = read_log(path)
+            while batch := list(islice(rows, size)):
+                advance(len(batch), "")
+                bad.extend(row for row in batch if isinstance(row, Reject))
+                yield [
+                    (row.name, row.order, row.p_a, row.logprob_a, row.logprob_b)
+                    for row in batch
+                    if not isinstance(row, Reject) and row.judge == judge.name
+                ]
+
+    used = add_readings(store, judge.judge_id, batches())
+    if bad:
+        progress.say(f"{len(bad)} rows of the log are not judgments; the first: {bad[0]}")
+    if not used and not pending.cached:
+        raise InputError(f"{path}: no judgment in it is about a pair of this input; `id` must be a row's id or pair_id")
+    left = find_pending(store, judge.judge_id).questions
+    return Asked(judge, pending, pending.questions - left, time.monotonic() - start)
+
+
+async def examine(choice: JudgeChoice, min_label_mass: float, log: Path, progress: Progress) -> dict[str, Any]:
+    """Ask a judge the built-in questions twice and say what it is worth; for `curator doctor`."""
+    with _Stop(progress):
+        async with opened(choice, log, progress) as judge:
+            once, again = await ask_probe(judge), await ask_probe(judge)
+            info = judge.info
+    probe = summarise(once)
+    differences = [
+        abs((a.logprob_a - a.logprob_b) - (b.logprob_a - b.logprob_b))
+        for a, b in zip(once, again, strict=True)
+        if a.logprob_a is not None and a.logprob_b is not None and b.logprob_a is not None and b.logprob_b is not None
+    ]
+    return {
+        "name": info.name,
+        "engine": info.engine,
+        "settings": info.settings,
+        "details": info.details,
+        "demonstration": info.demonstration,
+        **asdict(probe),
+        "largest_difference": max(differences, default=0.0),
+        "objection": probe.objection(min_label_mass),
+    }

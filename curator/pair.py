@@ -1,0 +1,140 @@
+"""The records that go through the whole line. Frozen; a and b are fixed identities, never positions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Verdict(StrEnum):
+    """Which response is better, in pair identity. SKIP is a person's "I cannot say"; judges never give it."""
+
+    A = "a"
+    B = "b"
+    TIE = "tie"
+    SKIP = "skip"
+
+
+class Order(StrEnum):
+    """Which response was shown first."""
+
+    AB = "ab"
+    BA = "ba"
+
+
+class Origin(StrEnum):
+    """Why a person labelled a pair. Only CALIBRATION labels, a random draw, may set a threshold."""
+
+    CALIBRATION = "calibration"
+    REVIEW = "review"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A prompt and two responses to it.
+
+    Attributes:
+        prompt: the conversation; its last message is the turn that both responses answer.
+        label: the human verdict that came with the row, if any.
+        source_id: the row's own id; recorded judgments may refer to it.
+        metadata: every field of the row that curator does not use.
+        file, line: where the row stood, for messages.
+    """
+
+    prompt: tuple[Message, ...]
+    response_a: str
+    response_b: str
+    label: Verdict | None = None
+    source_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    file: str = ""
+    line: int = 0
+
+    @property
+    def prompt_id(self) -> str:
+        return content_id(*(part for message in self.prompt for part in (message.role, message.content)))
+
+    @property
+    def pair_id(self) -> str:
+        return content_id(self.prompt_id, self.response_a, self.response_b)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """One reply of a judge to one pair in one order; log-probabilities are of a and b, whichever was shown first.
+
+    Attributes:
+        label_mass: probability the two labels held of the whole vocabulary; None where the judge cannot tell.
+        failed: why there is no verdict; None for a good reply.
+        note: what was done to the texts before the judge saw them ("truncated").
+        seconds: from asking to answer.
+    """
+
+    pair_id: str
+    order: Order
+    logprob_a: float | None = None
+    logprob_b: float | None = None
+    label_mass: float | None = None
+    failed: str | None = None
+    note: str | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeInfo:
+    """Who judges. Change anything here and it is another judge, whose judgments are stored apart.
+
+    Attributes:
+        name: for people.
+        engine: sglang, embedded or recorded.
+        settings: everything that can change a reply (model, revision, template hash, labels, dtype, ...).
+        details: what is worth knowing but does not make another judge (the server's version).
+        demonstration: whether the judge is too small to be trusted with real data.
+    """
+
+    name: str
+    engine: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    demonstration: bool = False
+
+    @property
+    def settings_json(self) -> str:
+        return json.dumps(self.settings, sort_keys=True, ensure_ascii=False)
+
+    @property
+    def judge_id(self) -> str:
+        return content_id(self.name, self.engine, self.settings_json)
+
+
+def content_id(*parts: str) -> str:
+    """128-bit content hash of some texts, as 32 hex digits; ("ab", "c") and ("a", "bc") differ.
+
+    >>> content_id("ab", "c") == content_id("a", "bc")
+    False
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def first_by_hash(seed: str, pair_id: str) -> bool:
+    """A fair coin for a pair that falls the same way whenever it is thrown with this seed."""
+    return content_id(seed, pair_id)[0] in "01234567"

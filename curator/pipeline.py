@@ -1,0 +1,249 @@
+"""The steps of a run, each of which can be run again without harm: ingest, judge, decide, draw, export."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from curator import __version__
+from curator.conformal import Calibration, accept, calibrate, labels_missing, promise
+from curator.errors import InputError, Interrupted, StoreError
+from curator.exports.card import dataset_card
+from curator.exports.trl import write_dataset
+from curator.files import whole_file, write_json_lines
+from curator.formats.read import read
+from curator.judging import Asked, judge_input
+from curator.options import LabelOptions, Rule, Ties
+from curator.pair import JudgeInfo, Pair
+from curator.preference import entropy_at, preference
+from curator.progress import Progress
+from curator.store import Store, open_store, views
+from curator.store.decisions import add_calibration, judged_pairs, replace_decisions, replace_scores
+from curator.store.judgments import latest_judge
+from curator.store.labels import draw_for_calibration, drawn_without_label
+from curator.store.pairs import Added, replace_input
+
+Result = dict[str, Any]
+
+
+def label(options: LabelOptions, progress: Progress) -> Result:
+    """Raw pairs in; data set, queue, rejects and `run.json` out. Returns the object of `run.json`.
+
+    Raises:
+        Interrupted: the user stopped the run while pairs were judged; judgments are kept, nothing is exported.
+        CuratorError: see `curator.errors`.
+    """
+    start = time.monotonic()
+    with open_store(options.db) as store:
+        progress.say(f"reading {options.raw} into {options.db}")
+        added, rejected = ingest(store, options, progress)
+        asked = judge_input(
+            store, options.judge, options.rule.min_label_mass, options.out / "sglang-server.log", progress
+        )
+        if asked.interrupted:
+            raise Interrupted(f"stopped; {asked.asked} judgments are kept, and the same command goes on from there")
+        decided = decide(store, asked.judge, options.rule)
+        result = _result(store, decided, added, rejected, asked, time.monotonic() - start)
+        export_dataset(store, result, options.out / "dataset")
+        export_queue(store, options.out / "queue.jsonl")
+        write_result(options.out / "run.json", result)
+        views.add_run(store, __version__, "label", result)
+    return result
+
+
+def ingest(store: Store, options: LabelOptions, progress: Progress) -> tuple[dict[str, Added], dict[str, int]]:
+    """Read the raw file (and the calibration file) into the store; what cannot be used goes to `rejects.jsonl`."""
+    rejected = {"pool": 0, "calibration": 0}
+    with whole_file(options.out / "rejects.jsonl") as aside, aside.open("wb") as file:
+
+        def pairs(role: str, path: str, advance: Callable[[int, str], None]) -> Iterator[Pair]:
+            for row in islice(read(path, options.input_format), options.limit if role == "pool" else None):
+                advance(1, "")
+                if isinstance(row, Pair):
+                    yield row
+                    continue
+                if options.strict:
+                    raise InputError(f"{row} (--strict stops at the first bad row)")
+                rejected[role] += 1
+                file.write(orjson.dumps(asdict(row)) + b"\n")
+
+        with progress.bar("reading", " rows") as advance:
+            sources: list[tuple[str, Iterable[Pair]]] = [("pool", pairs("pool", options.raw, advance))]
+            if options.calibration:
+                sources.append(("calibration", _labelled(pairs("calibration", options.calibration, advance))))
+            added = replace_input(store, sources)
+    if not added["pool"].pairs:
+        raise InputError(f"{options.raw}: no usable pair in it; see {options.out / 'rejects.jsonl'}")
+    return added, rejected
+
+
+def _labelled(pairs: Iterable[Pair]) -> Iterator[Pair]:
+    for pair in pairs:
+        if pair.label is None:
+            raise InputError(f"{pair.file}, line {pair.line}: label is missing; every row of --calibration needs one")
+        yield pair
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A calibration and what it was made from and led to."""
+
+    judge: JudgeInfo
+    rule: Rule
+    calibration: Calibration
+    judged: int
+    missing: int | None
+
+
+def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
+    """Score every pair of the input, calibrate, and accept or abstain.
+
+    The pool is every pair that is no calibration row, also those that people labelled because the judge abstained:
+    a pool without them would hold fewer hard pairs than the calibration rows, and the promise would be void.
+    """
+    known = judged_pairs(store, judge.judge_id, rule.min_label_mass)
+    answered = ~(np.isnan(known.d_ab) | np.isnan(known.d_ba))
+    scores = preference(known.d_ab[answered], known.d_ba[answered])
+    sureness = np.full(answered.size, -np.inf)
+    # No preference is no label, however low the threshold.
+    sureness[answered] = np.where(scores.log_odds == 0, -np.inf, scores.sureness)
+    label = np.full(answered.size, "", dtype="<U4")
+    label[answered] = np.where(scores.log_odds > 0, "a", "b")
+
+    calibrates = known.calibrates
+    if rule.ties is Ties.EXCLUDE:
+        calibrates = calibrates & np.isin(known.verdict, ["a", "b"])
+    pool = known.in_pool & ~known.calibrates
+    wrong = label != known.verdict
+    found = calibrate(
+        sureness[calibrates], wrong[calibrates], sureness[pool],
+        guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
+    )  # fmt: skip
+    accepted = accept(sureness, found.threshold)
+    reason = np.select(
+        [accepted, ~answered, np.isneginf(sureness), np.full(answered.size, found.threshold is None)],
+        ["at least as sure as the threshold", "not judged in both orders", "no preference", "no threshold"],
+        "less sure than the threshold",
+    )
+    pair_id = known.pair_id
+    with store.transaction():
+        replace_scores(store, judge.judge_id, pair_id.filter(answered), scores)
+        fingerprint = _fingerprint(
+            pair_id.filter(calibrates).to_pylist(), known.verdict[calibrates], sureness[calibrates]
+        )
+        number = add_calibration(store, judge.judge_id, found, rule.ties.value, fingerprint)
+        replace_decisions(store, number, pair_id.filter(pool), np.where(accepted, label, "")[pool], reason[pool])
+        missing = None
+        if found.threshold is None:
+            missing = labels_missing(sureness[calibrates], wrong[calibrates], rule.guarantee, rule.alpha, rule.delta)
+            if missing is not None and not drawn_without_label(store):
+                draw_for_calibration(store, missing)
+    return Decided(judge, rule, found, int((answered & known.in_pool).sum()), missing)
+
+
+def _fingerprint(pair_ids: list[str], verdicts: Any, sureness: Any) -> str:
+    """Hash of the calibration rows that a threshold was made from."""
+    digest = hashlib.blake2b(digest_size=16)
+    for row in sorted(zip(pair_ids, verdicts.tolist(), sureness.tolist(), strict=True)):
+        digest.update(repr(row).encode())
+    return digest.hexdigest()
+
+
+def export_dataset(store: Store, result: Result, folder: Path) -> None:
+    """Write the training data set and its card."""
+    rows = views.dataset_counts(store)
+    write_dataset(folder, views.dataset(store), sum(rows.values()), lambda size: dataset_card(result, rows, size))
+
+
+def export_queue(store: Store, path: Path) -> int:
+    """Write the tasks for people; returns how many."""
+    return write_json_lines(path, views.queue(store))
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Write `run.json`."""
+    with whole_file(path) as aside:
+        aside.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def decision_result(store: Store, decided: Decided) -> Result:
+    """The part of `run.json` that is about the decision: equal for equal stores, whenever it was made."""
+    found, rule, judge = decided.calibration, decided.rule, decided.judge
+    counts = views.counts(store)
+    threshold = None
+    if found.threshold is not None:
+        odds = found.threshold if np.isfinite(found.threshold) else "inf"
+        threshold = {"bpe": entropy_at(found.threshold), "log_odds": odds}
+    return {
+        "pairs": counts["pairs"],
+        "judged": decided.judged,
+        "failed": counts["pairs"] - decided.judged,
+        "failures": dict(views.failures(store, judge.judge_id)[:10]),
+        "calibration": {"n": found.n, "errors": found.n_errors, "accepted": found.k, "accepted_errors": found.errors},
+        "guarantee": rule.guarantee.value,
+        "alpha": float(rule.alpha),
+        "delta": float(rule.delta),
+        "ties": rule.ties.value,
+        "threshold": threshold,
+        "pool": found.m,
+        "accepted": found.accepted,
+        "abstained": found.m - found.accepted,
+        "coverage": found.coverage,
+        "labels_missing": decided.missing,
+        "labelled": counts["labelled"],
+        "dataset": views.dataset_counts(store),
+        "queue": {"tasks": counts["waiting"], "calibration_draw": counts["waiting_for_calibration"]},
+        "shared_prompts": views.shared_prompts(store),
+        "judge": {
+            "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
+            "demonstration": judge.demonstration, "settings": judge.settings, "details": judge.details,
+            "first_shown_preferred": views.first_shown_share(store, judge.judge_id),
+        },
+        "promise": promise(found),
+    }  # fmt: skip
+
+
+def _result(
+    store: Store, decided: Decided, added: dict[str, Added], rejected: dict[str, int], asked: Asked, seconds: float
+) -> Result:
+    tokens, cached = views.tokens(store, decided.judge.judge_id)
+    pool, extra = added["pool"], added.get("calibration")
+    return {
+        "version": __version__,
+        "rows": pool.pairs + pool.duplicates + rejected["pool"],
+        "duplicates": pool.duplicates,
+        "rejected": rejected["pool"],
+        "new_pairs": pool.new,
+        "calibration_file": None if extra is None else {
+            "pairs": extra.pairs, "duplicates": extra.duplicates, "rejected": rejected["calibration"],
+        },
+        **decision_result(store, decided),
+        "judgments": {"cached": asked.pending.cached, "asked": asked.asked, "retried": asked.pending.retried},
+        "tokens": tokens,
+        "cached_tokens": cached,
+        "seconds": round(seconds, 3),
+        "judging_seconds": round(asked.seconds, 3),
+        "pairs_per_second": round(asked.asked / 2 / asked.seconds, 3) if asked.seconds else None,
+    }  # fmt: skip
+
+
+def recalibrate(store: Store, rule: Rule) -> Result:
+    """Decide anew with the latest judge's stored judgments.
+
+    Raises:
+        StoreError: nothing has been judged yet.
+    """
+    judge = latest_judge(store)
+    if judge is None:
+        raise StoreError(f"{store.path}: nothing is judged yet; run `curator label` first")
+    result = decision_result(store, decide(store, judge, rule))
+    views.add_run(store, __version__, "calibrate", result)
+    return result

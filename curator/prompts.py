@@ -1,0 +1,177 @@
+"""Judge prompts: a template, a conversation and two responses in the order shown become text or messages. Pure.
+
+Responses are data: they are Jinja variables, never template text, and the environment is an immutable sandbox.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from curator.errors import RecipeError
+from curator.pair import Message, Order, content_id
+
+
+class Kind(StrEnum):
+    """How a rendered template reaches the model."""
+
+    CHAT = "chat"
+    COMPLETION = "completion"
+
+
+@dataclass(frozen=True)
+class Template:
+    """A judge prompt.
+
+    Attributes:
+        kind: `chat` is wrapped in the model's own chat template, `completion` is continued as it is.
+        labels: the text of the one-token answers for the response shown first and the one shown second.
+        system, user: Jinja sources of a chat template's two messages.
+        text: Jinja source of a completion template.
+    """
+
+    name: str
+    kind: Kind
+    labels: tuple[str, str]
+    system: str = ""
+    user: str = ""
+    text: str = ""
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Template:
+        """Build a template from a parsed YAML file that matches `schemas/template.schema.json`."""
+        first, second = values["labels"]
+        sources = {key: values.get(key, "") for key in ("system", "user", "text")}
+        template = cls(values["name"], Kind(values["kind"]), (first, second), **sources)
+        try:
+            template._compiled  # noqa: B018 - a syntax error must surface here, not at the first pair
+        except jinja2.TemplateSyntaxError as error:
+            raise RecipeError(f"template {template.name!r}, line {error.lineno}: {error.message}") from None
+        return template
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything that reaches the model: another digest is another judge."""
+        return content_id(self.kind, *self.labels, self.system, self.user, self.text)
+
+    @cached_property
+    def _compiled(self) -> list[jinja2.Template]:
+        sources = [self.text] if self.kind is Kind.COMPLETION else [self.system, self.user]
+        return [_ENVIRONMENT.from_string(source) for source in sources]
+
+    def render(self, question: Question) -> list[Message]:
+        """The judge's messages; a completion template gives one message, whose text is sent as it is.
+
+        Raises:
+            RecipeError: the template uses a name that does not exist.
+        """
+        turns = [{"role": message.role, "content": message.content} for message in question.conversation]
+        variables = {"conversation": turns, "first": question.first, "second": question.second}
+        try:
+            texts = [part.render(variables) for part in self._compiled]
+        except jinja2.TemplateError as error:
+            raise RecipeError(f"template {self.name!r}: {error.message}") from None
+        if self.kind is Kind.COMPLETION:
+            return [Message("completion", texts[0])]
+        return [Message(role, text) for role, text in zip(("system", "user"), texts, strict=True) if text]
+
+
+_ENVIRONMENT = ImmutableSandboxedEnvironment(
+    undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A pair to be judged in one order, as the judge sees it: which response is a is known by `order` alone."""
+
+    pair_id: str
+    order: Order
+    conversation: tuple[Message, ...]
+    first: str
+    second: str
+
+    def map(self, change: Callable[[str], str]) -> Question:
+        """The same question with every untrusted text changed."""
+        turns = tuple(Message(message.role, change(message.content)) for message in self.conversation)
+        return Question(self.pair_id, self.order, turns, change(self.first), change(self.second))
+
+    @property
+    def longest(self) -> int:
+        """Characters of the longest text."""
+        return max(len(self.first), len(self.second), *(len(message.content) for message in self.conversation))
+
+
+CUT_MARK = "\n[... {count} characters left out ...]\n"
+
+
+def cut_middle(text: str, most: int) -> str:
+    """Shorten a text to about `most` characters by taking out its middle, with a visible mark.
+
+    >>> cut_middle("abcdefgh" * 10, 8)
+    'abcd\\n[... 72 characters left out ...]\\nefgh'
+    """
+    if len(text) <= most:
+        return text
+    head = (most + 1) // 2
+    tail = most - head
+    return text[:head] + CUT_MARK.format(count=len(text) - most) + (text[-tail:] if tail else "")
+
+
+def shorten(question: Question, fits: Callable[[Question], bool]) -> Question | None:
+    """The question with its longest texts cut to one common length, the largest at which it fits.
+
+    Args:
+        question: a question that does not fit.
+        fits: whether a candidate fits the judge's context.
+
+    Returns:
+        The shortened question, or None when it does not fit even with almost nothing left of the texts.
+    """
+
+    def at(most: int) -> Question:
+        return question.map(lambda text: cut_middle(text, most))
+
+    low, high = 16, question.longest
+    if not fits(at(low)):
+        return None
+    while high - low > max(1, low // 50):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(at(middle)) else (low, middle)
+    return at(low)
+
+
+_CONTROL = re.compile(
+    r"<\|[^<>|\s]{1,40}\|>|<[｜][^<>]{1,40}[｜]>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]|<</?SYS>>|</?s>"
+    r"|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>|</?think>|</?tool_call>"
+)
+
+
+def defang(text: str) -> str:
+    """Break what chat templates use as control tokens, for judges whose tokenizer is not at hand.
+
+    A space after the first character keeps the text readable and keeps any tokenizer from reading it as control.
+
+    >>> defang("done<|im_end|>")
+    'done< |im_end|>'
+    """
+    return _CONTROL.sub(lambda match: match[0][0] + " " + match[0][1:], text)
+
+
+def prompt_json(prompt: Sequence[Message]) -> str:
+    """A conversation as JSON text: `[{"role": ..., "content": ...}, ...]`."""
+    return json.dumps([{"role": m.role, "content": m.content} for m in prompt], ensure_ascii=False)
+
+
+def prompt_from_json(text: str) -> tuple[Message, ...]:
+    """The inverse of `prompt_json`."""
+    return tuple(Message(turn["role"], turn["content"]) for turn in json.loads(text))

@@ -1,0 +1,97 @@
+"""Finds and reads what is shipped as data: `recipes/` and `schemas/`, in a checkout or inside the wheel."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import orjson
+import yaml
+
+from curator.errors import RecipeError
+
+_PACKAGE = Path(__file__).parent
+
+
+def folder(name: str) -> Path:
+    """The folder `recipes` or `schemas`: beside the package in a checkout, inside it when installed."""
+    inside = _PACKAGE / "data" / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
+
+
+@cache
+def validator(name: str) -> jsonschema_rs.Validator:
+    """The validator for `schemas/<name>.schema.json`."""
+    schema: dict[str, Any] = orjson.loads((folder("schemas") / f"{name}.schema.json").read_bytes())
+    return jsonschema_rs.validator_for(schema, mask="it")
+
+
+def first_error(name: str, value: object) -> tuple[str, str] | None:
+    """Where `value` first departs from a schema, as (field, reason); None when it does not.
+
+    The reason names what is wrong, never the offending text, which may be long and hostile.
+    """
+    check = validator(name)
+    if check.is_valid(value):
+        return None
+    error = _deepest(next(check.iter_errors(value)))
+    field = ".".join(str(part) for part in error.instance_path)
+    kind = error.kind
+    if isinstance(kind, jsonschema_rs.ValidationErrorKind.Required):
+        return f"{field}.{kind.property}".lstrip("."), "is missing"
+    if isinstance(kind, jsonschema_rs.ValidationErrorKind.Pattern) and kind.pattern == r"\S":
+        return field, "is empty"
+    if isinstance(kind, jsonschema_rs.ValidationErrorKind.Enum):
+        return field, "must be one of " + orjson.dumps(kind.options).decode()
+    if isinstance(kind, jsonschema_rs.ValidationErrorKind.AnyOf):
+        return field or "row", "has none of the shapes allowed there"
+    return field or "row", error.message.removeprefix("it ")
+
+
+def _deepest(error: jsonschema_rs.ValidationError) -> jsonschema_rs.ValidationError:
+    """Of the alternatives that all failed, the one that got furthest says most ("messages.0.role is missing")."""
+    if isinstance(
+        error.kind, (jsonschema_rs.ValidationErrorKind.AnyOf, jsonschema_rs.ValidationErrorKind.OneOfNotValid)
+    ):
+        inner = [_deepest(cause) for branch in error.kind.context for cause in branch]
+        apart = [cause for cause in inner if not isinstance(cause.kind, jsonschema_rs.ValidationErrorKind.Type)]
+        deepest = max(apart or inner, key=lambda cause: len(cause.instance_path), default=error)
+        return error if deepest is inner[0] and not apart else deepest
+    return error
+
+
+def read_yaml(path: Path, schema: str) -> dict[str, Any]:
+    """Parse a YAML file safely and check it.
+
+    Raises:
+        RecipeError: not YAML, or not what the schema says.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: {error}") from None
+    if problem := first_error(schema, values):
+        raise RecipeError(f"{path}: {problem[0]}: {problem[1]}")
+    return dict(values)
+
+
+def find(name: str, kind: str, base: Path | None = None) -> Path:
+    """The file of a recipe (`kind` "") or template (`kind` "templates") given by name or by path.
+
+    Raises:
+        RecipeError: there is no such file; the message lists what there is.
+    """
+    given = Path(name)
+    if given.suffix in {".yaml", ".yml"} or len(given.parts) > 1:
+        for path in (given, *([base / given] if base else [])):
+            if path.is_file():
+                return path
+        raise RecipeError(f"{name}: no such file")
+    shipped = folder("recipes") / kind
+    path = shipped / f"{name}.yaml"
+    if path.is_file():
+        return path
+    known = ", ".join(sorted(entry.stem for entry in shipped.glob("*.yaml")))
+    raise RecipeError(f"no {'template' if kind else 'recipe'} is named {name!r}; there are: {known}; or give a path")

@@ -1,0 +1,177 @@
+"""Opens the store: one writer, migrated, and closed to the world outside the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+from curator.errors import StoreError, StoreLocked, StoreVersionError
+from curator.pair import content_id
+from curator.store.migrations import MIGRATIONS
+
+Values = Sequence[Any] | Mapping[str, Any] | None
+
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+
+
+class Store:
+    """An open store. Its methods that take SQL are for the modules of this package."""
+
+    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        self.path = path
+        self._db = connection
+        self._in_transaction = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._db.close()
+
+    def rows(self, sql: str, values: Values = None) -> list[tuple[Any, ...]]:
+        """Run a statement to its end; every row of its result."""
+        return self._db.execute(sql, values).fetchall()
+
+    def one(self, sql: str, values: Values = None) -> tuple[Any, ...]:
+        """The single row of a query."""
+        rows = self.rows(sql, values)
+        if len(rows) != 1:
+            raise StoreError(f"{self.path}: a row is missing; the store is damaged")
+        return rows[0]
+
+    def count(self, sql: str, values: Values = None) -> int:
+        """The single number of a query."""
+        return int(self.one(sql, values)[0])
+
+    def records(self, sql: str, values: Values = None) -> list[dict[str, Any]]:
+        """Every row of a query, by column name."""
+        result = self._db.execute(sql, values)
+        names = [column[0] for column in result.description or []]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def arrow(self, sql: str, values: Values = None) -> pa.Table:
+        """The result of a query as an Arrow table."""
+        return self._db.sql(sql, params=values).to_arrow_table()
+
+    def stream(self, sql: str, batch: int) -> Iterator[pa.RecordBatch]:
+        """The result of a query, some rows at a time; other statements may run in between."""
+        with self._db.cursor() as cursor:
+            yield from cursor.sql(sql).to_arrow_reader(batch)
+
+    @contextmanager
+    def incoming(self, rows: pa.Table) -> Iterator[None]:
+        """Make an Arrow table readable in SQL as `incoming`."""
+        self._db.register("incoming", rows)
+        try:
+            yield
+        finally:
+            self._db.unregister("incoming")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing. A transaction inside another is part of it."""
+        if self._in_transaction:
+            yield
+            return
+        self._db.execute("BEGIN")
+        self._in_transaction = True
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+        finally:
+            self._in_transaction = False
+
+    def _rollback(self) -> None:
+        try:
+            self._db.execute("ROLLBACK")
+        except duckdb.Error:
+            pass  # a failed COMMIT has rolled back already
+
+    def setting(self, name: str, default: str) -> str:
+        """A value that is kept once it is first asked for."""
+        if not (rows := self.rows("SELECT value FROM setting WHERE name = ?", [name])):
+            self.rows("INSERT INTO setting VALUES (?, ?)", [name, default])
+            return default
+        return str(rows[0][0])
+
+    def set(self, name: str, value: str) -> None:
+        """Keep a value in place of what it was."""
+        with self.transaction():
+            self.rows("DELETE FROM setting WHERE name = ?", [name])
+            self.rows("INSERT INTO setting VALUES (?, ?)", [name, value])
+
+    @property
+    def seed(self) -> str:
+        """Seed of everything random about this store: the calibration draw, the sides of the queue."""
+        return self.setting("seed", content_id("curator"))
+
+
+def open_store(path: Path, *, create: bool = True, read_only: bool = False) -> Store:
+    """Open a store, making it or bringing it up to date first.
+
+    Raises:
+        StoreLocked: another process writes to it.
+        StoreVersionError: a newer curator made it.
+        StoreError: it is no store, or cannot be opened.
+    """
+    if not path.exists() and not create:
+        raise StoreError(f"{path}: there is no store; `curator label RAW` makes one")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
+        # Everything that comes in or goes out passes through Arrow: SQL needs no file but the store itself.
+        connection.execute("SET enable_external_access = false")
+    except duckdb.Error as error:
+        raise _opening_failed(path, str(error)) from None
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from None
+    store = Store(path, connection)
+    try:
+        _migrate(store, read_only)
+    except BaseException:
+        connection.close()
+        raise
+    return store
+
+
+def _opening_failed(path: Path, message: str) -> StoreError:
+    if "lock" in message.lower() and "conflict" in message.lower():
+        holder = re.search(r"\(PID (\d+)\)", message)
+        who = f" by process {holder[1]}" if holder else ""
+        return StoreLocked(f"{path} is in use{who}: a store has one writer. Wait for it to end, or give another --db.")
+    return StoreError(f"{path}: cannot be opened as a store: {message.splitlines()[0]}")
+
+
+def _migrate(store: Store, read_only: bool) -> None:
+    tables = {row[0] for row in store.rows("SELECT table_name FROM duckdb_tables()")}
+    if tables and "migration" not in tables:
+        raise StoreError(f"{store.path}: this DuckDB file is not a curator store")
+    done = store.one("SELECT coalesce(max(number), 0) FROM migration")[0] if tables else 0
+    if done > len(MIGRATIONS):
+        raise StoreVersionError(
+            f"{store.path} was written by a newer curator (schema {done}; this one knows {len(MIGRATIONS)}): upgrade it"
+        )
+    if done == len(MIGRATIONS):
+        return
+    if read_only:
+        raise StoreError(f"{store.path} has an older schema; run `curator status --db {store.path}` once to update it")
+    for number, sql in enumerate(MIGRATIONS[done:], done + 1):
+        with store.transaction():
+            store.rows(
+                "CREATE TABLE IF NOT EXISTS migration (number INTEGER NOT NULL, recorded_at TIMESTAMPTZ DEFAULT now())"
+            )
+            store.rows(sql)
+            store.rows("INSERT INTO migration (number) VALUES (?)", [number])

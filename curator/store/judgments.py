@@ -1,0 +1,215 @@
+"""Stores judges and their judgments, and tells which are still to be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from curator.pair import JudgeInfo, Judgment, Order
+from curator.prompts import Question, prompt_from_json
+from curator.store.connection import Store
+
+PAGE = 1_024
+"""Pairs read from the store at a time while judging."""
+
+_JUDGMENT = pa.schema(
+    [
+        ("pair_id", pa.string()), ("judge_id", pa.string()), ("pair_order", pa.string()),
+        ("logprob_a", pa.float64()), ("logprob_b", pa.float64()), ("label_mass", pa.float64()),
+        ("status", pa.string()), ("reason", pa.string()),
+        ("prompt_tokens", pa.int32()), ("cached_tokens", pa.int32()), ("seconds", pa.float64()),
+    ]
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What one judge has still to be asked about the input: `retried` failed before."""
+
+    questions: int
+    cached: int
+    retried: int
+
+
+def add_judge(store: Store, judge: JudgeInfo) -> None:
+    """Record a judge; one with the same id is the same judge."""
+    store.rows(
+        """INSERT INTO judge SELECT $id, $name, $engine, $settings, $details, $demonstration
+        WHERE $id NOT IN (SELECT judge_id FROM judge)""",
+        {
+            "id": judge.judge_id,
+            "name": judge.name,
+            "engine": judge.engine,
+            "settings": judge.settings_json,
+            "details": orjson.dumps(judge.details).decode(),
+            "demonstration": judge.demonstration,
+        },
+    )
+
+
+def add_judgments(store: Store, judge_id: str, judgments: Sequence[Judgment]) -> None:
+    """Store a batch of replies in one transaction."""
+    columns = {
+        "pair_id": [j.pair_id for j in judgments],
+        "judge_id": [judge_id] * len(judgments),
+        "pair_order": [j.order.value for j in judgments],
+        "logprob_a": [j.logprob_a for j in judgments],
+        "logprob_b": [j.logprob_b for j in judgments],
+        "label_mass": [j.label_mass for j in judgments],
+        "status": ["ok" if j.failed is None else "failed" for j in judgments],
+        "reason": [j.failed or j.note for j in judgments],
+        "prompt_tokens": [j.prompt_tokens for j in judgments],
+        "cached_tokens": [j.cached_tokens for j in judgments],
+        "seconds": [j.seconds for j in judgments],
+    }
+    with store.incoming(pa.table(columns, schema=_JUDGMENT)):
+        store.rows("INSERT INTO judgment SELECT * FROM incoming")
+
+
+def find_pending(store: Store, judge_id: str) -> Pending:
+    """Work out which pairs of the input lack a judgment, in which order; failed ones are asked again.
+
+    Both orders of a pair, and all pairs of a prompt, are made neighbours, so that a prefix cache serves them.
+    """
+    with store.transaction():
+        retried = store.count(
+            """SELECT count(*) FROM judgment
+            WHERE judge_id = ? AND status = 'failed' AND pair_id IN (SELECT pair_id FROM input_row)""",
+            [judge_id],
+        )
+        store.rows(
+            """DELETE FROM judgment
+            WHERE judge_id = ? AND status = 'failed' AND pair_id IN (SELECT pair_id FROM input_row)""",
+            [judge_id],
+        )
+        store.rows(
+            """CREATE OR REPLACE TEMP TABLE pending AS
+            WITH wanted AS (SELECT pair_id, min(position) AS position FROM input_row GROUP BY pair_id),
+            answered AS (
+                SELECT pair_id, bool_or(pair_order = 'ab') AS ab, bool_or(pair_order = 'ba') AS ba
+                FROM judgment WHERE judge_id = ? GROUP BY pair_id
+            ), unanswered AS (
+                SELECT w.pair_id, w.position, min(w.position) OVER (PARTITION BY p.prompt_id) AS prompt_position,
+                       NOT coalesce(ab, false) AS ab, NOT coalesce(ba, false) AS ba
+                FROM wanted w JOIN pair p USING (pair_id) LEFT JOIN answered USING (pair_id)
+                WHERE NOT (coalesce(ab, false) AND coalesce(ba, false))
+            )
+            SELECT row_number() OVER (ORDER BY prompt_position, position) AS number, pair_id, ab, ba
+            FROM unanswered ORDER BY number""",
+            [judge_id],
+        )
+    pairs = store.count("SELECT count(DISTINCT pair_id) FROM input_row")
+    questions = store.count("SELECT coalesce(sum(ab::INT + ba::INT), 0)::BIGINT FROM pending")
+    return Pending(questions, 2 * pairs - questions, retried)
+
+
+def pending_questions(store: Store) -> Iterator[Question]:
+    """The questions that `find_pending` found, read a page at a time."""
+    start = 1
+    while True:
+        page = store.rows(
+            """SELECT n.pair_id, n.ab, n.ba, p.prompt, p.response_a, p.response_b
+            FROM pending n JOIN pair p USING (pair_id) WHERE n.number >= ? AND n.number < ? ORDER BY n.number""",
+            [start, start + PAGE],
+        )
+        if not page:
+            return
+        for pair_id, ab, ba, prompt, a, b in page:
+            conversation = prompt_from_json(prompt)
+            if ab:
+                yield Question(pair_id, Order.AB, conversation, a, b)
+            if ba:
+                yield Question(pair_id, Order.BA, conversation, b, a)
+        start += PAGE
+
+
+_READING = pa.schema(
+    [
+        ("name", pa.string()), ("pair_order", pa.string()), ("p_a", pa.float64()),
+        ("logprob_a", pa.float64()), ("logprob_b", pa.float64()),
+    ]
+)  # fmt: skip
+
+
+def add_readings(store: Store, judge_id: str, batches: Iterable[Sequence[tuple[Any, ...]]]) -> int:
+    """Store recorded judgments of what `find_pending` found; returns how many rows were about pairs of the input.
+
+    Several readings of one pair in one order become their mean probability (the share of votes, for bare verdicts);
+    failed readings count only where there is no other. A row's name is the id of input rows, or a pair_id.
+
+    Args:
+        batches: rows of (name, order, p_a, logprob_a, logprob_b); order "both" answers each order.
+    """
+    with store.transaction():
+        store.rows(
+            "CREATE OR REPLACE TEMP TABLE reading (name TEXT, pair_order TEXT, p_a DOUBLE, la DOUBLE, lb DOUBLE)"
+        )
+        for batch in batches:
+            columns = [
+                pa.array(column, field.type) for column, field in zip(zip(*batch, strict=True), _READING, strict=True)
+            ]
+            with store.incoming(pa.table(columns, schema=_READING)):
+                store.rows("INSERT INTO reading SELECT * FROM incoming")
+        store.rows(
+            """CREATE OR REPLACE TEMP TABLE named AS
+            WITH known AS (
+                SELECT DISTINCT source_id AS name, pair_id FROM input_row WHERE source_id IS NOT NULL
+                UNION SELECT pair_id, pair_id FROM input_row
+            )
+            -- An id that different pairs share names none of them.
+            SELECT name, any_value(pair_id) AS pair_id FROM known GROUP BY name HAVING count(*) = 1"""
+        )
+        used = store.count("SELECT count(*) FROM reading JOIN named USING (name)")
+        store.rows(
+            """INSERT INTO judgment
+            WITH answer AS (
+                SELECT pair_id, unnest(if(pair_order = 'both', ['ab', 'ba'], [pair_order])) AS pair_order,
+                       p_a, la, lb
+                FROM reading JOIN named USING (name)
+            ), mean AS (
+                SELECT pair_id, pair_order, count(p_a) AS n, avg(p_a) AS p,
+                       CASE WHEN count(p_a) = 1 THEN any_value(la) FILTER (p_a IS NOT NULL) END AS la,
+                       CASE WHEN count(p_a) = 1 THEN any_value(lb) FILTER (p_a IS NOT NULL) END AS lb
+                FROM answer GROUP BY ALL
+            )
+            SELECT pair_id, $judge, pair_order,
+                   coalesce(la, CASE WHEN p > 0 THEN ln(p) WHEN p = 0 THEN '-inf'::DOUBLE END),
+                   coalesce(lb, CASE WHEN p < 1 THEN ln(1 - p) WHEN p = 1 THEN '-inf'::DOUBLE END),
+                   NULL, CASE n WHEN 0 THEN 'failed' ELSE 'ok' END,
+                   CASE WHEN n = 0 THEN 'the log has no verdict' WHEN n > 1 THEN 'mean of ' || n || ' readings' END,
+                   NULL, NULL, NULL
+            FROM mean JOIN pending USING (pair_id)
+            WHERE CASE pair_order WHEN 'ab' THEN pending.ab ELSE pending.ba END
+            ORDER BY pending.number, pair_order""",
+            {"judge": judge_id},
+        )
+    return int(used)
+
+
+def remember_judge(store: Store, request: str, judge: JudgeInfo) -> None:
+    """Keep which judge a request led to."""
+    store.set(f"judge of {request}", judge.judge_id)
+
+
+def recall_judge(store: Store, request: str) -> JudgeInfo | None:
+    """The judge that an equal request led to before, as it is stored."""
+    return _stored_judge(store, "(SELECT value FROM setting WHERE setting.name = ?)", [f"judge of {request}"])
+
+
+def latest_judge(store: Store) -> JudgeInfo | None:
+    """The judge of the latest calibration."""
+    return _stored_judge(store, "(SELECT judge_id FROM calibration ORDER BY calibration_id DESC LIMIT 1)", [])
+
+
+def _stored_judge(store: Store, which: str, values: list[str]) -> JudgeInfo | None:
+    rows = store.rows(
+        f"SELECT name, engine, settings, details, demonstration FROM judge WHERE judge_id = {which}", values
+    )
+    if not rows:
+        return None
+    name, engine, settings, details, demonstration = rows[0]
+    return JudgeInfo(name, engine, orjson.loads(settings), orjson.loads(details), demonstration)

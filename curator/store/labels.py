@@ -1,0 +1,116 @@
+"""Stores what people say, and draws the pairs that they are asked about for calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from curator.pair import Origin, Verdict
+from curator.store.connection import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One person's verdict on one pair, in pair identity.
+
+    Attributes:
+        origin: what the label was asked for; a pair of the calibration draw counts as drawn whatever this says.
+        left_side: which response stood left; None where the label does not come from a queue.
+    """
+
+    pair_id: str
+    annotator: str
+    verdict: Verdict
+    origin: Origin = Origin.REVIEW
+    blind: bool = True
+    left_side: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddedLabels:
+    """What became of some labels: new ones, ones known already, and corrections of an earlier verdict or note."""
+
+    added: int
+    unchanged: int
+    superseded: int
+
+
+def unknown_pairs(store: Store, pair_ids: Sequence[str]) -> set[str]:
+    """Those of some ids that no stored pair has."""
+    with store.incoming(pa.table({"pair_id": pa.array(pair_ids, pa.string())})):
+        rows = store.rows("SELECT pair_id FROM incoming WHERE pair_id NOT IN (SELECT pair_id FROM pair)")
+    return {row[0] for row in rows}
+
+
+def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
+    """Add labels that differ from what the same annotator said last; what was said before stays as history."""
+    table = pa.table(
+        {
+            "number": pa.array(range(len(labels)), pa.int64()),
+            "pair_id": pa.array([label.pair_id for label in labels], pa.string()),
+            "annotator": pa.array([label.annotator for label in labels], pa.string()),
+            "verdict": pa.array([label.verdict.value for label in labels], pa.string()),
+            "origin": pa.array([label.origin.value for label in labels], pa.string()),
+            "blind": pa.array([label.blind for label in labels], pa.bool_()),
+            "left_side": pa.array([label.left_side for label in labels], pa.string()),
+            "note": pa.array([label.note for label in labels], pa.string()),
+        }
+    )
+    with store.transaction(), store.incoming(table):
+        store.rows(
+            """CREATE OR REPLACE TEMP TABLE fresh AS
+            SELECT i.*, l.verdict IS NOT NULL AS supersedes
+            FROM (SELECT * FROM incoming
+                  QUALIFY row_number() OVER (PARTITION BY pair_id, annotator ORDER BY number DESC) = 1) i
+            LEFT JOIN latest_label l USING (pair_id, annotator)
+            WHERE (i.verdict, i.note) IS DISTINCT FROM (l.verdict, l.note)"""
+        )
+        store.rows(
+            """INSERT INTO human_label (pair_id, annotator, verdict, origin, blind, left_side, note)
+            SELECT pair_id, annotator, verdict,
+                   CASE WHEN pair_id IN (SELECT pair_id FROM draw) THEN 'calibration' ELSE origin END,
+                   blind, left_side, note
+            FROM fresh ORDER BY number"""
+        )
+        added, superseded = store.one("SELECT count(*), count(*) FILTER (supersedes) FROM fresh")
+    return AddedLabels(added - superseded, len(labels) - added, superseded)
+
+
+def draw_for_calibration(store: Store, size: int) -> int:
+    """Draw about `size` more unlabelled pairs at random, whole prompts at a time; returns how many were drawn.
+
+    Prompts follow a random order fixed by the store's seed, so that all draws together are one random sample. A pair
+    of that order that already has a review label is drawn too: leaving it out would make the sample easier.
+    """
+    number = store.count("SELECT coalesce(max(draw_number), 0) + 1 FROM draw")
+    return store.count(
+        """INSERT INTO draw
+        WITH candidate AS (
+            SELECT DISTINCT p.pair_id, p.prompt_id, md5($seed || p.prompt_id) AS prompt_order,
+                   md5($seed || p.pair_id) AS pair_order,
+                   l.verdict IS NULL AS unlabelled
+            FROM input_row i JOIN pair p USING (pair_id) LEFT JOIN label l USING (pair_id)
+            WHERE i.role = 'pool' AND NOT i.duplicate AND p.pair_id NOT IN (SELECT pair_id FROM draw)
+              AND p.pair_id NOT IN (SELECT pair_id FROM human_label WHERE origin = 'calibration')
+        ), prompt AS (
+            SELECT prompt_order, sum(unlabelled::INT) AS wanted FROM candidate GROUP BY prompt_order
+        ), taken AS (
+            SELECT prompt_order, coalesce(sum(wanted) OVER (
+                ORDER BY prompt_order ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before FROM prompt
+        )
+        SELECT pair_id, $number, row_number() OVER (ORDER BY prompt_order, pair_order)
+        FROM candidate JOIN taken USING (prompt_order) WHERE before < $size
+        ORDER BY prompt_order, pair_order""",
+        {"seed": store.seed, "size": size, "number": number},
+    )
+
+
+def drawn_without_label(store: Store) -> int:
+    """How many drawn pairs of the input still wait for a label."""
+    return store.count(
+        """SELECT count(*) FROM draw JOIN (SELECT DISTINCT pair_id FROM input_row WHERE role = 'pool') USING (pair_id)
+        WHERE pair_id NOT IN (SELECT pair_id FROM label)"""
+    )

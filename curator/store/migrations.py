@@ -1,0 +1,134 @@
+"""The schema of the store, as numbered steps. Append only: a released step never changes.
+
+Each step runs in one transaction with the row that records it.
+"""
+
+from __future__ import annotations
+
+MIGRATIONS: tuple[str, ...] = (
+    # 1: the tables of the first release. No primary keys: an index over millions of content hashes costs more memory
+    # than the rows, and the one writer adds only what an anti-join shows to be new.
+    """
+    CREATE TABLE pair (
+        pair_id VARCHAR NOT NULL,        -- content hash of prompt and responses, as given
+        prompt_id VARCHAR NOT NULL,      -- content hash of the prompt alone
+        prompt VARCHAR NOT NULL,         -- JSON: [{"role", "content"}, ...]
+        response_a VARCHAR NOT NULL,
+        response_b VARCHAR NOT NULL,
+        metadata VARCHAR NOT NULL,       -- JSON: the row's other fields
+        file VARCHAR NOT NULL,
+        line BIGINT NOT NULL
+    );
+    CREATE TABLE input_row (             -- the rows of the latest input: what the next decision is about
+        position BIGINT NOT NULL,
+        role VARCHAR NOT NULL,           -- pool | calibration (rows of --calibration)
+        file VARCHAR NOT NULL,
+        line BIGINT NOT NULL,
+        pair_id VARCHAR NOT NULL,
+        source_id VARCHAR,
+        duplicate BOOLEAN NOT NULL
+    );
+    CREATE TABLE judge (
+        judge_id VARCHAR NOT NULL,       -- content hash of name, engine and settings
+        name VARCHAR NOT NULL,
+        engine VARCHAR NOT NULL,         -- sglang | embedded | recorded
+        settings VARCHAR NOT NULL,       -- JSON: model, weights, template, labels, ...
+        details VARCHAR NOT NULL,        -- JSON: what makes no other judge (the server's version)
+        demonstration BOOLEAN NOT NULL   -- too small to be trusted with real data
+    );
+    CREATE TABLE judgment (
+        pair_id VARCHAR NOT NULL,
+        judge_id VARCHAR NOT NULL,
+        pair_order VARCHAR NOT NULL,     -- ab | ba: which response was shown first
+        logprob_a DOUBLE,                -- of response a, whichever place it had
+        logprob_b DOUBLE,
+        label_mass DOUBLE,               -- probability of both labels together
+        status VARCHAR NOT NULL,         -- ok | failed
+        reason VARCHAR,                  -- why it failed, or what was done to the texts
+        prompt_tokens INTEGER,
+        cached_tokens INTEGER,
+        seconds DOUBLE
+    );
+    CREATE SEQUENCE label_number;
+    CREATE TABLE human_label (           -- append-only: the latest of an annotator counts
+        number BIGINT DEFAULT nextval('label_number'),
+        pair_id VARCHAR NOT NULL,
+        annotator VARCHAR NOT NULL,
+        verdict VARCHAR NOT NULL,        -- a | b | tie | skip
+        origin VARCHAR NOT NULL,         -- calibration | review
+        blind BOOLEAN NOT NULL,
+        left_side VARCHAR,               -- a | b: which response stood left; NULL: not from a queue
+        note VARCHAR,
+        recorded_at TIMESTAMPTZ DEFAULT now()
+    );
+    CREATE TABLE draw (                  -- pairs drawn at random for calibration
+        pair_id VARCHAR NOT NULL,
+        draw_number INTEGER NOT NULL,
+        position BIGINT NOT NULL
+    );
+    CREATE TABLE score (                 -- of the latest judge, over the latest input
+        pair_id VARCHAR NOT NULL,
+        judge_id VARCHAR NOT NULL,
+        p_a DOUBLE NOT NULL,
+        log_odds DOUBLE NOT NULL,
+        bpe DOUBLE NOT NULL
+    );
+    CREATE TABLE calibration (           -- append-only
+        calibration_id INTEGER NOT NULL,
+        judge_id VARCHAR NOT NULL,
+        guarantee VARCHAR NOT NULL,
+        alpha VARCHAR NOT NULL,          -- exact: a fraction as text
+        delta VARCHAR NOT NULL,
+        ties VARCHAR NOT NULL,
+        n BIGINT NOT NULL,
+        errors BIGINT NOT NULL,
+        m BIGINT NOT NULL,
+        threshold DOUBLE,                -- least |log-odds| accepted; NULL: nothing is accepted
+        bpe_threshold DOUBLE,            -- the same as an entropy
+        accepted BIGINT NOT NULL,
+        accepted_calibration BIGINT NOT NULL,
+        accepted_errors BIGINT NOT NULL,
+        fingerprint VARCHAR NOT NULL,    -- hash of the rows and scores used
+        recorded_at TIMESTAMPTZ DEFAULT now()
+    );
+    CREATE TABLE decision (
+        pair_id VARCHAR NOT NULL,
+        calibration_id INTEGER NOT NULL,
+        decision VARCHAR NOT NULL,       -- accept | abstain
+        label VARCHAR,                   -- a | b when accepted
+        reason VARCHAR NOT NULL
+    );
+    CREATE TABLE run (
+        run_id INTEGER NOT NULL,
+        version VARCHAR NOT NULL,
+        command VARCHAR NOT NULL,
+        result VARCHAR NOT NULL,         -- JSON: run.json
+        recorded_at TIMESTAMPTZ DEFAULT now()
+    );
+    CREATE TABLE setting (name VARCHAR NOT NULL, value VARCHAR NOT NULL);
+
+    CREATE VIEW latest_label AS
+        SELECT * FROM human_label
+        QUALIFY row_number() OVER (PARTITION BY pair_id, annotator ORDER BY number DESC) = 1;
+    CREATE VIEW label AS                 -- one verdict a pair: the most frequent; equal counts are a tie
+        WITH vote AS (
+            SELECT pair_id, verdict, count(*) AS votes FROM latest_label WHERE verdict <> 'skip' GROUP BY ALL
+        ), best AS (
+            SELECT pair_id, CASE WHEN count(*) = 1 THEN any_value(verdict) ELSE 'tie' END AS verdict
+            FROM (SELECT * FROM vote QUALIFY votes = max(votes) OVER (PARTITION BY pair_id)) GROUP BY pair_id
+        )
+        SELECT l.pair_id, coalesce(any_value(best.verdict), 'skip') AS verdict,
+               bool_or(l.origin = 'calibration') AS random, bool_and(l.blind) AS blind, max(l.number) AS number
+        FROM latest_label l LEFT JOIN best USING (pair_id) GROUP BY l.pair_id;
+    CREATE VIEW calibration_label AS     -- labels that may set a threshold: blind, and of a random draw
+        WITH drawn AS (
+            -- A pair labelled for review before it was drawn would count while its fellows still wait: such a draw
+            -- counts only when all of it is labelled, or labels would be kept or dropped by how hard a pair is.
+            SELECT pair_id, bool_and(verdict IS NOT NULL) OVER (PARTITION BY draw_number) AS complete,
+                   bool_or(verdict IS NOT NULL AND NOT random) OVER (PARTITION BY draw_number) AS mixed
+            FROM draw LEFT JOIN label USING (pair_id)
+        )
+        SELECT pair_id, verdict FROM label LEFT JOIN drawn USING (pair_id)
+        WHERE blind AND CASE WHEN drawn.pair_id IS NULL THEN random ELSE complete OR NOT mixed END;
+    """,
+)

@@ -1,0 +1,566 @@
+"""`curator.conformal` against exact cases, against ten lines of brute force, and on the boundaries floats get wrong."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.stats import binom
+
+import curator.conformal as module
+from curator.conformal import (
+    Blocks,
+    Calibration,
+    Guarantee,
+    accept,
+    blocks,
+    calibrate,
+    exact,
+    fixed_sequence,
+    labels_needed,
+    pac_grid,
+    passes,
+    promise,
+    tail_at_most,
+)
+
+INF = math.inf
+TENTH = Fraction(1, 10)
+RULES = list(Guarantee)
+GOLDEN = Path(__file__).parent / "golden" / "threshold_cases.json"
+CASES: list[dict[str, Any]] = json.loads(GOLDEN.read_text())["cases"]
+RULE_CASES = [case for case in CASES if case["rule"] in ("scope", "bh")]
+AWKWARD = ["0.01", "0.05", "0.07", "0.1", "0.14", "0.15", "0.2", "0.28", "0.29", "0.3", "0.57", "1/3"]
+
+
+# ---------------------------------------------------------------------------------------------- exact cases
+
+
+def sureness(uncertainties: Sequence[float | str | None]) -> NDArray[np.float64]:
+    """The oracle scores uncertainty, curator sureness; what has no finite score is never accepted: -inf."""
+    values = np.array([float("nan") if score is None else float(score) for score in uncertainties])
+    return np.where(np.isfinite(values), -values, -INF)
+
+
+def last(cal: Blocks, feasible: NDArray[np.bool_]) -> float | None:
+    return float(cal.threshold[feasible][-1]) if feasible.any() else None
+
+
+def contiguous(cal: Blocks, feasible: NDArray[np.bool_]) -> float | None:
+    """The end of the first unbroken run of feasible blocks."""
+    if not feasible.any():
+        return None
+    first = int(np.argmax(feasible))
+    length = int(np.argmin(np.append(feasible[first:], False)))
+    return float(cal.threshold[first + length - 1])
+
+
+# Rules of the oracle that curator does not offer: they show that its block counts are right under any rule.
+OTHER_RULES: dict[str, Callable[[Blocks, Fraction], float | None]] = {
+    "plus1": lambda cal, alpha: last(cal, alpha.denominator * (cal.errors + 1) <= alpha.numerator * (cal.k + 1)),
+    "naive": lambda cal, alpha: last(cal, alpha.denominator * cal.errors <= alpha.numerator * cal.k),
+    "scope_contiguous": lambda cal, alpha: contiguous(
+        cal, alpha.denominator * (cal.errors + 1) <= alpha.numerator * cal.k
+    ),
+}
+
+
+def threshold_of(case: dict[str, Any]) -> float | None:
+    scores, errors, alpha = sureness(case["scores"]), case["errors"], exact(case["alpha"])
+    match case["rule"]:
+        case "scope":
+            return calibrate(scores, errors, scores, guarantee="scope", alpha=alpha).threshold
+        case "bh":
+            return calibrate(scores, errors, sureness(case["batch"]), guarantee="fdr", alpha=alpha).threshold
+        case "fst":
+            return fixed_sequence(blocks(scores, errors), -np.array(case["grid"]), alpha, exact(case["delta"]))
+        case other:
+            return OTHER_RULES[other](blocks(scores, errors), alpha)
+
+
+def test_all_oracle_cases_are_read() -> None:
+    rules = [case["rule"] for case in CASES]
+    assert {rule: rules.count(rule) for rule in rules} == {
+        "scope": 24, "plus1": 16, "naive": 5, "scope_contiguous": 1, "fst": 3, "bh": 4,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case['rule']}-{case['name']}" for case in CASES])
+def test_oracle(case: dict[str, Any]) -> None:
+    expected, scores = case["expected"], sureness(case["scores"])
+    threshold = threshold_of(case)
+    assert threshold == (None if expected["threshold"] is None else -expected["threshold"])
+    assert int(np.isfinite(scores).sum()) == expected["n_used"]
+    above, judged = accept(scores, threshold), sureness(case.get("batch", case["scores"]))
+    assert int(accept(judged, threshold).sum()) == expected["accepted"]
+    assert int((above & (np.array(case["errors"]) == 1)).sum()) == (expected["errors_in_calibration_accepted"] or 0)
+
+
+@pytest.mark.parametrize("case", RULE_CASES, ids=lambda case: case["name"])
+def test_oracle_counts_in_the_record(case: dict[str, Any]) -> None:
+    expected, scores = case["expected"], sureness(case["scores"])
+    rule, pool = ("fdr", sureness(case["batch"])) if case["rule"] == "bh" else ("scope", scores)
+    got = calibrate(scores, case["errors"], pool, guarantee=rule, alpha=case["alpha"])
+    assert (got.guarantee, got.alpha, got.n, got.m) == (rule, Fraction(case["alpha"]), scores.size, pool.size)
+    assert got.accepted == expected["accepted"]
+    assert got.errors == (expected["errors_in_calibration_accepted"] or 0)
+    assert got.n_errors == sum(case["errors"])
+    assert got.k == int(accept(scores, got.threshold).sum())
+
+
+# ---------------------------------------------------------------------------------------------- brute force
+
+
+Rows = list[tuple[float, bool]]
+
+
+def tail(errors: int, k: int, alpha: Fraction) -> Fraction:
+    return sum((math.comb(k, i) * alpha**i * (1 - alpha) ** (k - i) for i in range(errors + 1)), Fraction(0))
+
+
+def brute(rule: str, rows: Rows, pool: list[float], alpha: Fraction, delta: Fraction) -> float | None:
+    """The rules of STATISTICS.md section 2, word for word, at every score that could be a threshold."""
+    n, m, found = len(rows), len(pool), None
+    candidates = {"fdr": pool, "scope": [s for s, _ in rows], "pac": pac_grid(np.array(pool), n, alpha, delta).tolist()}
+    for t in sorted({t for t in candidates[rule] if t > -INF}, reverse=True):
+        k, e, accepted = sum(s >= t for s, _ in rows), sum(w for s, w in rows if s >= t), sum(s >= t for s in pool)
+        fdr, scope = m * (1 + e) <= alpha * (n + 1) * accepted, e - alpha * k <= -1
+        if rule == "pac" and tail(e, k, alpha) > delta:
+            break
+        if {"fdr": fdr, "scope": scope, "pac": True}[rule]:
+            found = t
+    return found
+
+
+levels = st.sampled_from([-INF, -1.0, 0.0, 1.0, 2.0, 3.0, INF])
+# Rows come as (score, right, wrong): few draws then make the long runs of ties on which rules stand or fall.
+counted = st.lists(st.tuples(levels, st.integers(0, 40), st.integers(0, 3)), max_size=6)
+calibration_rows = counted.map(lambda c: [row for s, r, w in c for row in [(s, False)] * r + [(s, True)] * w])
+pools = st.lists(st.tuples(levels, st.integers(0, 20)), max_size=6).map(lambda c: [s for s, r in c for _ in range(r)])
+alphas, deltas = st.sampled_from(AWKWARD).map(Fraction), st.sampled_from(["0.01", "0.05", "0.1", "0.2"]).map(Fraction)
+rules = st.sampled_from(RULES)
+anything = given(rows=calibration_rows, pool=pools, alpha=alphas, delta=deltas, rule=rules)
+
+
+def run(rule: str, rows: Rows, pool: list[float], alpha: Fraction | str, delta: Fraction | str = TENTH) -> Calibration:
+    return calibrate([s for s, _ in rows], [w for _, w in rows], pool, guarantee=rule, alpha=alpha, delta=delta)
+
+
+@settings(deadline=None, max_examples=400)
+@anything
+@example([(1.0, False)] * 72 + [(1.0, True)] * 28, [1.0], Fraction("0.29"), TENTH, Guarantee.SCOPE)
+@example([(1.0, False)] * 71 + [(1.0, True)] * 28, [1.0] * 7, Fraction("0.29"), TENTH, Guarantee.FDR)
+@example([(INF, False)] * 30 + [(-INF, True)] * 9, [INF, -INF], TENTH, TENTH, Guarantee.FDR)
+@example([(INF, False)] * 30 + [(-INF, True)] * 9, [INF, -INF], TENTH, TENTH, Guarantee.PAC)
+def test_brute_force_agrees(rows: Rows, pool: list[float], alpha: Fraction, delta: Fraction, rule: Guarantee) -> None:
+    assert run(rule, rows, pool, alpha, delta).threshold == brute(rule, rows, pool, alpha, delta)
+
+
+def test_brute_force_agrees_with_the_oracle() -> None:
+    """The judge of the judge: it would be worth little if it were wrong in the same way."""
+    for case in RULE_CASES:
+        scores = sureness(case["scores"]).tolist()
+        rows = [(score, error == 1) for score, error in zip(scores, case["errors"], strict=True)]
+        rule, pool = ("scope", scores) if case["rule"] == "scope" else ("fdr", sureness(case["batch"]).tolist())
+        expected = case["expected"]["threshold"]
+        assert brute(rule, rows, pool, Fraction(case["alpha"]), TENTH) == (None if expected is None else -expected)
+
+
+@settings(deadline=None)
+@anything
+def test_the_record_agrees_with_accept(
+    rows: Rows, pool: list[float], alpha: Fraction, delta: Fraction, rule: Guarantee
+) -> None:
+    got, scores, wrong = run(rule, rows, pool, alpha, delta), [s for s, _ in rows], np.array([w for _, w in rows], bool)
+    chosen, above = accept(pool, got.threshold), accept(scores, got.threshold)
+    assert (got.accepted, got.k, got.errors) == (chosen.sum(), above.sum(), (above & wrong).sum())
+    assert (got.n, got.n_errors, got.m) == (len(rows), wrong.sum(), len(pool))
+    assert (got.guarantee, got.alpha, got.delta) == (rule, alpha, delta)
+    assert got.coverage == (chosen.mean() if pool else 0.0)
+    assert not chosen[np.array(pool, dtype=float) == -INF].any(), "a pair that was not judged is never accepted"
+
+
+@settings(deadline=None)
+@given(rows=calibration_rows, pool=pools, alpha=alphas, rule=rules, seed=st.integers(0, 2**32 - 1))
+def test_the_order_of_rows_does_not_matter(
+    rows: Rows, pool: list[float], alpha: Fraction, rule: Guarantee, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    shuffled = [rows[i] for i in rng.permutation(len(rows))], rng.permutation(pool).tolist()
+    assert run(rule, *shuffled, alpha) == run(rule, rows, pool, alpha)
+
+
+@settings(deadline=None)
+@given(rows=calibration_rows, pool=pools, alpha=alphas, rule=rules, data=st.data())
+def test_one_more_error_never_accepts_more(
+    rows: Rows, pool: list[float], alpha: Fraction, rule: Guarantee, data: st.DataObject
+) -> None:
+    if not rows:
+        return
+    at = data.draw(st.integers(0, len(rows) - 1))
+    worse = [*rows[:at], (rows[at][0], True), *rows[at + 1 :]]
+    before, after = run(rule, rows, pool, alpha), run(rule, worse, pool, alpha)
+    assert after.accepted <= before.accepted
+    assert after.threshold is None or (before.threshold is not None and after.threshold >= before.threshold)
+
+
+@settings(deadline=None)
+@given(rows=calibration_rows, pool=pools, rule=st.sampled_from([Guarantee.FDR, Guarantee.SCOPE]))
+def test_a_larger_alpha_never_accepts_less(rows: Rows, pool: list[float], rule: Guarantee) -> None:
+    """Not of `pac`: its sequence starts elsewhere at each alpha."""
+    accepted = [run(rule, rows, pool, alpha).accepted for alpha in sorted(map(Fraction, AWKWARD))]
+    assert accepted == sorted(accepted)
+
+
+@settings(deadline=None)
+@given(rows=calibration_rows, pool=pools, alpha=alphas, more=st.integers(1, 30))
+def test_pairs_that_cannot_be_judged_never_help(rows: Rows, pool: list[float], alpha: Fraction, more: int) -> None:
+    """Dropping failures would select the rows; they count in m, and accept no more."""
+    assert run("fdr", rows, pool + [-INF] * more, alpha).accepted <= run("fdr", rows, pool, alpha).accepted
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("alpha", ["0.01", "0.5", "0.99"])
+def test_no_calibration_rows_accept_nothing(rule: Guarantee, alpha: str) -> None:
+    got = run(rule, [], [1.0, 2.0, INF], alpha)
+    assert (got.threshold, got.accepted, got.k, got.errors, got.n, got.m) == (None, 0, 0, 0, 0, 3)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rows_that_were_all_not_judged_accept_nothing(rule: Guarantee) -> None:
+    assert run(rule, [(-INF, False)] * 500, [-INF] * 50, "0.2").threshold is None
+
+
+@pytest.mark.parametrize("rule", [Guarantee.FDR, Guarantee.PAC])
+def test_an_empty_pool_accepts_nothing(rule: Guarantee) -> None:
+    got = run(rule, [(1.0, False)] * 500, [], "0.2")
+    assert (got.threshold, got.accepted, got.m, got.coverage) == (None, 0, 0, 0.0)
+
+
+def test_unjudged_calibration_rows_count_in_n() -> None:
+    """n + 1 conformal ranks: nine rows of one score let a batch through, and so do eight and one not judged."""
+    assert run("fdr", [(1.0, False)] * 8 + [(-INF, True)], [1.0] * 4, "0.1").accepted == 4
+    assert run("fdr", [(1.0, False)] * 8, [1.0] * 4, "0.1").accepted == 0
+
+
+# ------------------------------------------------------------------------------------ boundaries, exactly met
+
+
+@pytest.mark.parametrize("hundredths", range(1, 100))
+def test_equality_is_enough_and_one_error_more_is_not(hundredths: int) -> None:
+    """At 0.29 * 100 = 28.999999999999996 and 0.07 * 100 = 7.000000000000001, floats decide both ways at random."""
+    alpha = f"{hundredths / 100:.2f}"
+    for rule, n in (("scope", 100), ("fdr", 99)):
+        for errors, expected in ((hundredths - 1, 1.0), (hundredths, None)):
+            rows = [(1.0, i < errors) for i in range(n)]
+            assert run(rule, rows, [1.0] * 10, alpha).threshold == expected, (rule, errors)
+            assert passes(Guarantee(rule), Fraction(alpha), TENTH, n, n, errors) is (expected is not None)
+
+
+def test_fdr_equality_with_part_of_the_batch() -> None:
+    """m (1 + V) = alpha (n + 1) R: 10 * (1 + 6) = .07 * 125 * 8. Five more errors below keep the rest out."""
+    pool = [2.0] * 8 + [1.0] * 2
+    rows = [(2.0, True)] * 6 + [(1.0, True)] * 5 + [(2.0, False)] * 113
+    assert run("fdr", rows, pool, "0.07").accepted == 8
+    assert run("fdr", rows[:-1], pool, "0.07").accepted == 0
+    assert run("fdr", [*rows[:-1], (2.0, True)], pool, "0.07").accepted == 0
+    assert run("fdr", rows, [*pool, 1.0], "0.07").accepted == 0
+
+
+def test_fdr_counts_too_large_for_64_bits() -> None:
+    """A level of 18 digits takes the path of Python integers; the answer must not depend on the path."""
+    hair = Fraction(1, 10**18)
+    for alpha, expected in ((TENTH + hair, 1.0), (TENTH - hair, None)):
+        assert module._fdr_threshold(np.ones(9), np.zeros(9, dtype=bool), np.ones(5), alpha) == expected
+    rng = np.random.default_rng(8)
+    scores, pool = rng.integers(0, 8, 300).astype(float), rng.integers(0, 8, 200).astype(float)
+    wrong = rng.random(300) < (8 - scores) / 20
+    rows, found = list(zip(scores.tolist(), wrong.tolist(), strict=True)), []
+    for alpha in (TENTH * i + hair for i in range(1, 6)):
+        found.append(module._fdr_threshold(scores, wrong, pool, alpha))
+        assert found[-1] == brute("fdr", rows, pool.tolist(), alpha, TENTH)
+    assert len(set(found)) >= 3, "the levels must tell thresholds apart"
+
+
+SMALLEST_N = {  # STATISTICS.md, section 2: how many rows, all of them correct, before a rule accepts anything
+    ("fdr", "0.1"): (99, 19, 9, 4),
+    ("scope", "0.1"): (100, 20, 10, 5),
+    ("pac", "0.1"): (230, 45, 22, 11),
+    ("pac", "0.05"): (299, 59, 29, 14),
+}
+
+
+@pytest.mark.parametrize(("rule", "delta"), SMALLEST_N)
+def test_smallest_n(rule: str, delta: str) -> None:
+    for alpha, n in zip(("0.01", "0.05", "0.10", "0.20"), SMALLEST_N[rule, delta], strict=True):
+        for scores in ([1.0] * n, [1.0 + i for i in range(n)]):  # all tied, all distinct
+            rows = [(score, False) for score in scores]
+            assert run(rule, rows, scores, alpha, delta).accepted == n
+            assert run(rule, rows[:-1], scores, alpha, delta).threshold is None
+        assert passes(Guarantee(rule), Fraction(alpha), Fraction(delta), n, n, 0)
+        assert not passes(Guarantee(rule), Fraction(alpha), Fraction(delta), n - 1, n - 1, 0)
+
+
+@settings(deadline=None)
+@given(rule=rules, alpha=alphas, delta=deltas, n=st.integers(0, 150), errors=st.integers(0, 20))
+def test_passes_is_the_rule_for_one_block(
+    rule: Guarantee, alpha: Fraction, delta: Fraction, n: int, errors: int
+) -> None:
+    """Planning must not promise what the threshold search would not grant."""
+    errors = min(errors, n)
+    rows = [(1.0, i < errors) for i in range(n)]
+    granted = run(rule, rows, [1.0] * 5, alpha, delta).threshold is not None
+    assert passes(rule, alpha, delta, n, n, errors) == granted
+
+
+# ------------------------------------------------------------------------------------------------ tail_at_most
+
+
+def test_tail_against_fractions_exactly_at_the_boundary() -> None:
+    hair = Fraction(1, 10**30)
+    for alpha in map(Fraction, ("0.07", "0.1", "0.29", "1/3")):
+        for k in (1, 2, 3, 7, 22, 40):
+            for errors in range(k):
+                exactly = tail(errors, k, alpha)
+                assert tail_at_most(errors, k, alpha, exactly)
+                assert tail_at_most(errors, k, alpha, exactly + hair)
+                assert not tail_at_most(errors, k, alpha, exactly - hair)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 80), st.integers(0, 80), alphas, deltas)
+def test_tail_against_fractions(errors: int, k: int, alpha: Fraction, delta: Fraction) -> None:
+    assert tail_at_most(errors, k, alpha, delta) == (errors < k and tail(errors, k, alpha) <= delta)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 50_000), st.floats(0, 1.2), alphas, deltas)
+def test_tail_against_scipy(k: int, share: float, alpha: Fraction, delta: Fraction) -> None:
+    errors = min(k - 1, int(share * float(alpha) * k))
+    expected = float(binom.cdf(errors, k, float(alpha)))
+    if abs(expected - float(delta)) > 1e-8:  # nearer than that, scipy is no judge
+        assert tail_at_most(errors, k, alpha, delta) == (expected <= float(delta))
+
+
+def test_tail_of_many_rows_is_settled_exactly() -> None:
+    """The float that decides first must be better than the margin at which integers take over."""
+    k, errors = 4000, 361
+    exactly = tail(errors, k, TENTH)
+    for relative in (Fraction(1, 10**15), Fraction(1, 10**7), Fraction(11, 10**7), Fraction(1, 10**5)):
+        assert tail_at_most(errors, k, TENTH, exactly * (1 + relative))
+        assert not tail_at_most(errors, k, TENTH, exactly * (1 - relative))
+
+
+def test_tail_does_not_overflow_or_underflow() -> None:
+    assert tail_at_most(0, 1_000_000, TENTH, Fraction(1, 10**6))
+    assert not tail_at_most(100_000, 1_000_000, TENTH, TENTH)
+
+
+@pytest.mark.parametrize("k", [0, 1, 30])
+def test_all_wrong_never_passes(k: int) -> None:
+    assert not tail_at_most(k, k, TENTH, Fraction(999_999, 1_000_000))
+
+
+# -------------------------------------------------------------------------------------- pac: grid and sequence
+
+
+def test_grid_is_chosen_from_the_pool_alone() -> None:
+    pool = np.arange(1000.0)
+    grid = pac_grid(pool, 500, TENTH, TENTH)
+    # 1.5 * ln .1 / ln .9 = 32.8 of 500 rows: the sequence starts at the surest 6.6% of the pool and ends at all of it.
+    assert (grid[0], grid[-1], grid.size) == (934.0, 0.0, 50)
+    assert (np.diff(grid) < 0).all()
+    assert pac_grid(pool, 10, TENTH, TENTH).tolist() == [0.0] * 50, "too few rows: only the whole pool is tried"
+
+
+def test_grid_leaves_out_what_cannot_be_accepted() -> None:
+    grid = pac_grid(np.array([2.0] * 50 + [-INF] * 50), 500, TENTH, TENTH)
+    assert set(grid.tolist()) == {2.0}
+    assert grid.size < 50
+    assert pac_grid(np.array([-INF]), 500, TENTH, TENTH).size == 0
+    assert pac_grid(np.array([]), 500, TENTH, TENTH).size == pac_grid(np.array([1.0]), 0, TENTH, TENTH).size == 0
+
+
+def test_fixed_sequence_stops_at_the_first_failure() -> None:
+    """Testing on after a failure would need a correction for every further test."""
+    rows = [(3.0, False)] * 30 + [(2.0, True)] * 10 + [(1.0, False)] * 900
+    cal = blocks([s for s, _ in rows], [w for _, w in rows])
+    assert fixed_sequence(cal, [3.0, 2.0, 1.0], TENTH, TENTH) == 3.0
+    assert fixed_sequence(cal, [3.0, 1.0], TENTH, TENTH) == 1.0
+    assert fixed_sequence(cal, [9.0, 3.0], TENTH, TENTH) is None, "no rows above the first step: nothing is known"
+    assert fixed_sequence(cal, [], TENTH, TENTH) is None
+
+
+# --------------------------------------------------------------------------------------------------- blocks
+
+
+def test_blocks_are_counted_at_their_ends() -> None:
+    got = blocks([1.0, INF, 2.0, -INF, 2.0, INF], [1, 0, 1, 1, 0, 0])
+    assert (got.threshold.tolist(), got.k.tolist(), got.errors.tolist()) == ([INF, 2.0, 1.0], [2, 4, 5], [0, 1, 2])
+
+
+def test_blocks_of_nothing() -> None:
+    for got in (blocks([], []), blocks([-INF], [1])):
+        assert got.threshold.size == got.k.size == got.errors.size == 0
+
+
+# ------------------------------------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize("name", ["alpha", "delta"])
+@pytest.mark.parametrize(
+    "value", [0.1, np.float64(0.1), "0", "1", "-0.1", "1.5", "nan", "inf", "ten", "", "1/0", 0, 1, "0.1234567"]
+)
+def test_levels_must_be_exact_and_between_0_and_1(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=r"float|not a number|strictly between|six decimals"):
+        calibrate([1.0], [0], [1.0], **{name: value})
+
+
+def test_a_float_level_is_told_how_to_be_written() -> None:
+    with pytest.raises(ValueError, match=r'as the float 0\.1: "0\.1"'):
+        exact(0.1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["0.07", "7/100", "7e-2", Fraction(7, 100), " 0.070 "])
+def test_levels_are_read_exactly(value: str | Fraction) -> None:
+    assert exact(value) == Fraction(7, 100)
+
+
+@pytest.mark.parametrize(
+    ("scores", "errors", "pool", "message"),
+    [
+        ([math.nan], [0], [1.0], "scores holds NaN"),
+        ([1.0], [0], [1.0, math.nan], "pool holds NaN"),
+        ([[1.0]], [0], [1.0], "one-dimensional"),
+        ([1.0], [0], 1.0, "one-dimensional"),
+        ([1.0, 2.0], [0], [1.0], "one shape"),
+        ([], [0], [1.0], "one shape"),
+    ],
+)
+@pytest.mark.parametrize("rule", RULES)
+def test_bad_arrays(rule: Guarantee, scores: Any, errors: Any, pool: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        calibrate(scores, errors, pool, guarantee=rule)
+
+
+def test_unknown_rule() -> None:
+    with pytest.raises(ValueError, match="naive"):
+        calibrate([1.0], [0], [1.0], guarantee="naive")
+
+
+def test_accept_refuses_nan() -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        accept([1.0, math.nan], 0.5)
+
+
+# -------------------------------------------------------------------------------------------- labels_needed
+
+HALVES = [(rule, alpha) for rule in RULES for alpha in map(Fraction, ("0.02", "0.05", "0.1", "0.2"))]
+
+
+@pytest.mark.parametrize(("rule", "alpha"), HALVES)
+def test_labels_needed_buys_its_power(rule: Guarantee, alpha: Fraction) -> None:
+    """With that many labels the rule lets the judge through with probability .9, by the binomial law itself."""
+    n = labels_needed(rule, alpha, TENTH, coverage=0.5, power=0.9)
+    assert n is not None
+    k = n // 2
+    most_errors = sum(passes(rule, alpha, TENTH, n, k, e) for e in range(k + 1)) - 1
+    assert binom.cdf(most_errors, k, float(alpha) / 2) >= 0.9 - 1e-9
+
+
+def test_labels_needed_of_a_faultless_judge_is_the_smallest_n() -> None:
+    """To within the 2% steps of the search, from above."""
+    for (rule, delta), smallest in SMALLEST_N.items():
+        for alpha, n in zip(("0.01", "0.05", "0.10", "0.20"), smallest, strict=True):
+            got = labels_needed(Guarantee(rule), Fraction(alpha), Fraction(delta), coverage=1.0, error_rate=0.0)
+            assert got is not None
+            assert n <= got <= n * 1.02
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("error_rate", [0.11, 0.5, 1.0])
+def test_labels_needed_is_none_when_hopeless(rule: Guarantee, error_rate: float) -> None:
+    assert labels_needed(rule, TENTH, TENTH, error_rate=error_rate, most=20_000) is None
+    assert labels_needed(rule, TENTH, TENTH, coverage=0.0, most=1000) is None
+    assert labels_needed(rule, Fraction("0.01"), TENTH, most=30) is None
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_labels_needed_moves_the_right_way(rule: Guarantee) -> None:
+    def needed(alpha: str = "0.1", coverage: float = 0.5, error_rate: float = 0.02, power: float = 0.9) -> int:
+        n = labels_needed(rule, Fraction(alpha), TENTH, coverage=coverage, error_rate=error_rate, power=power)
+        assert n is not None
+        return n
+
+    by_alpha = [needed(alpha) for alpha in ("0.03", "0.05", "0.07", "0.1", "0.15", "0.2", "0.29")]
+    assert by_alpha == sorted(by_alpha, reverse=True)
+    assert needed(error_rate=0.01) <= needed(error_rate=0.04) <= needed(error_rate=0.08)
+    assert needed(power=0.5) <= needed(power=0.9) <= needed(power=0.99)
+    assert needed(coverage=0.9) <= needed(coverage=0.5) <= needed(coverage=0.2)
+
+
+# -------------------------------------------------------------------------------------------------- promise
+
+
+def sentence(rule: Guarantee, alpha: str = "0.07", delta: str = "0.05", *, accepts: bool = True) -> str:
+    got = run(rule, [(1.0, not accepts)] * 400, [1.0] * 10, alpha, delta)
+    assert (got.threshold is not None) is accepts
+    return promise(got)
+
+
+def test_fdr_promises_an_average() -> None:
+    text = sentence(Guarantee.FDR)
+    assert "average" in text.lower()
+    assert "at most 0.07" in text
+    assert "this batch" in text
+    assert "probability" not in text.lower(), "nothing is promised of a single run"
+
+
+def test_pac_states_both_of_its_levels() -> None:
+    text = sentence(Guarantee.PAC)
+    assert "probability at least 0.95" in text
+    assert "error rate" in text
+    assert "at most 0.07" in text
+    assert "average" not in text
+
+
+def test_pac_does_not_speak_of_one_batch() -> None:
+    """What is bounded is the error rate of the population above the threshold; see tests/validity for a batch of 50."""
+    text = sentence(Guarantee.PAC)
+    assert re.search("future|long run", text)
+    assert "this batch" not in text
+
+
+def test_scope_promises_nothing_of_the_accepted() -> None:
+    text = sentence(Guarantee.SCOPE)
+    assert "probability that a pair is accepted and its label is wrong is at most 0.07" in text
+    assert text.count("at most") == 1
+    assert "error among accepted" in text
+    assert "may exceed it" in text
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_without_a_threshold_there_is_no_promise(rule: Guarantee) -> None:
+    text = sentence(rule, accepts=False)
+    assert "No threshold" in text
+    assert "nothing is auto-labelled" in text
+    assert rule.value in text
+    assert "at most" not in text
+    assert "at least" not in text
+
+
+def test_docstrings() -> None:
+    result = doctest.testmod(module)
+    assert result.attempted >= 6
+    assert result.failed == 0
