@@ -77,8 +77,8 @@ def exact(value: Fraction | str | int) -> Fraction:
     Raises:
         ValueError: not a number strictly between 0 and 1, or given as a float.
     """
-    if isinstance(value, float):
-        raise ValueError(f'give a risk level as text or Fraction, not as the float {value!r}: "{value}"')
+    if not isinstance(value, (Fraction, str, int)):
+        raise ValueError(f'give a risk level as text or Fraction, not as {value!r}: "{value}"')
     try:
         level = Fraction(value)
     except (ValueError, ZeroDivisionError):
@@ -195,7 +195,7 @@ def tail_at_most(errors: int, k: int, alpha: Fraction, delta: Fraction) -> bool:
     log_terms = _log_choose(k, i) + i * math.log(p) + (k - i) * log_q
     tail = float(np.exp(log_terms - log_terms.max()).sum()) * math.exp(log_terms.max())
     if abs(tail - float(delta)) > 1e-6 * float(delta):
-        return tail <= delta
+        return tail <= float(delta)
     a, b = alpha.numerator, alpha.denominator
     total = sum(math.comb(k, j) * a**j * (b - a) ** (k - j) for j in range(errors + 1))
     return bool(total * delta.denominator <= delta.numerator * b**k)
@@ -311,6 +311,8 @@ def labels_needed(
     120
     """
     rate = float(alpha) / 2 if error_rate is None else error_rate
+    if not (0 < coverage <= 1 and 0 <= rate <= 1 and 0 < power < 1):
+        raise ValueError("coverage, error_rate and power are shares between 0 and 1")
 
     def enough(n: int) -> bool:
         k = int(coverage * n)
@@ -370,8 +372,8 @@ def promise(calibration: Calibration) -> str:
         )
     if c.guarantee is Guarantee.PAC:
         return (
-            f"With probability at least {float(1 - c.delta):g} over the calibration draw, the error rate among all "
-            f"pairs accepted at this threshold is at most {alpha} (pac)."
+            f"With probability at least {float(1 - c.delta):g} over the calibration draw, the long-run error rate among "
+            f"future pairs accepted at this threshold is at most {alpha}; in one batch it may be higher (pac)."
         )
     return (
         f"The probability that a pair is accepted and its label is wrong is at most {alpha}; the error among accepted "

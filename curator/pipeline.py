@@ -178,6 +178,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
     """The part of `run.json` that is about the decision: equal for equal stores, whenever it was made."""
     found, rule, judge = decided.calibration, decided.rule, decided.judge
     counts = views.counts(store)
+    prompts, drawn = views.calibration_rows(store)
     threshold = None
     if found.threshold is not None:
         odds = found.threshold if np.isfinite(found.threshold) else "inf"
@@ -187,7 +188,10 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "judged": decided.judged,
         "failed": counts["pairs"] - decided.judged,
         "failures": dict(views.failures(store, judge.judge_id)[:10]),
-        "calibration": {"n": found.n, "errors": found.n_errors, "accepted": found.k, "accepted_errors": found.errors},
+        "calibration": {
+            "n": found.n, "errors": found.n_errors, "accepted": found.k, "accepted_errors": found.errors,
+            "prompts": prompts, "drawn": drawn,
+        },
         "guarantee": rule.guarantee.value,
         "alpha": float(rule.alpha),
         "delta": float(rule.delta),
@@ -201,7 +205,6 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "labelled": counts["labelled"],
         "dataset": views.dataset_counts(store),
         "queue": {"tasks": counts["waiting"], "calibration_draw": counts["waiting_for_calibration"]},
-        "shared_prompts": views.shared_prompts(store),
         "judge": {
             "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
             "demonstration": judge.demonstration, "settings": judge.settings, "details": judge.details,

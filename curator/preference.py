@@ -74,8 +74,10 @@ def preference(d_ab: ArrayLike, d_ba: ArrayLike) -> Preference:
     log_q = np.logaddexp(_log_sigmoid(-ab), _log_sigmoid(-ba)) - np.log(2)
     log_odds = log_p - log_q
     log_odds = np.where(np.abs(log_odds) < TIE_TOLERANCE, 0.0, log_odds)
-    # Rounding may carry a sure preference a hair over log 1 and the entropy of a tie over ln 2.
-    log_p, log_q = np.minimum(log_p, 0.0), np.minimum(log_q, 0.0)
+    # The larger probability by way of the smaller: near log 1 the sums above have no digits left.
+    small = np.minimum(log_p, log_q)
+    large = np.where(log_p == log_q, small, np.log1p(-np.exp(np.minimum(small, -np.log(2)))))
+    log_p, log_q = np.where(log_p < log_q, small, large), np.where(log_q < log_p, small, large)
     bpe = np.clip(_entropy_terms(log_p) + _entropy_terms(log_q), 0.0, np.log(2))
     return Preference(np.exp(log_p), np.exp(log_q), log_odds, bpe)
 

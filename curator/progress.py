@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+LINE_SECONDS = 15.0
+"""How often a run whose standard error is no terminal says how far it is."""
+
+_LINE = "{desc}: {n_fmt}/{total_fmt}, {rate_fmt}, {remaining} left"
 
 
 class Progress:
@@ -29,11 +36,20 @@ class Terminal(Progress):
     def bar(self, name: str, unit: str, total: int | None = None) -> Iterator[Callable[[int, str], None]]:
         from tqdm import tqdm
 
-        with tqdm(desc=name, unit=unit, total=total, file=sys.stderr, disable=None, unit_scale=True) as bar:
+        # Where nobody looks at a bar, as in a log file, a line now and then says as much.
+        drawn = sys.stderr.isatty()
+        with tqdm(
+            desc=name, unit=unit, total=total, file=sys.stderr if drawn else io.StringIO(), unit_scale=True
+        ) as bar:
+            said = time.monotonic()
 
             def add(count: int, remark: str) -> None:
+                nonlocal said
                 bar.set_postfix_str(remark, refresh=False)
                 bar.update(count)
+                if not drawn and time.monotonic() - said >= LINE_SECONDS:
+                    said = time.monotonic()
+                    self.say(tqdm.format_meter(**{**bar.format_dict, "bar_format": _LINE, "ncols": None}))
 
             yield add
 

@@ -36,10 +36,12 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
         f"abstained {result['abstained']:,}"
     )
     lines.append(f"promise      {result['promise']}")
-    if result["shared_prompts"]:
+    # A random draw of single pairs keeps fdr and scope exact even then; pac speaks of pairs to come.
+    exact_anyway = rows["drawn"] == rows["n"] and result["guarantee"] != "pac"
+    if rows["prompts"] < rows["n"] and not exact_anyway:
         lines.append(
-            f"note         {result['shared_prompts']:,} prompts stand in both calibration and pool; their pairs are "
-            "dependent, which the promise does not allow for. Split by prompt."
+            f"note         the {rows['n']:,} calibration pairs come from {rows['prompts']:,} prompts: pairs of one prompt "
+            "resemble each other,\n             and the promise is weaker for it. Label single pairs drawn at random."
         )
     return lines
 
@@ -78,7 +80,7 @@ def _next(result: dict[str, Any], out: Path, db: Path) -> list[str]:
         return [f"Next: train on the data set; or have people label the queue ({tasks:,} pairs, hardest first):", how]
     if result["labels_missing"] is None and result["calibration"]["n"]:
         return [
-            "Next: more labels would not help: even where it is surest, the judge is wrong more often than alpha allows.",
+            "Next: more labels would not help: the judge is wrong too often for this alpha even where it is surest.",
             "  Take a better judge or template, or a larger --alpha. The queue holds every pair for people.",
         ]
     if not draw:

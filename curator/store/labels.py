@@ -80,30 +80,26 @@ def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
 
 
 def draw_for_calibration(store: Store, size: int) -> int:
-    """Draw about `size` more unlabelled pairs at random, whole prompts at a time; returns how many were drawn.
+    """Draw `size` more unlabelled pairs, each as likely as any other; returns how many were drawn.
 
-    Prompts follow a random order fixed by the store's seed, so that all draws together are one random sample. A pair
-    of that order that already has a review label is drawn too: leaving it out would make the sample easier.
+    Pairs are drawn one by one, not prompt by prompt: then drawn and other pairs are exchangeable however much the pairs
+    of one prompt resemble each other, which whole prompts are not (tests/validity/test_draws.py shows what that costs).
+    Pairs follow a random order fixed by the store's seed, so that all draws together are one random sample. One that
+    already has a review label is drawn too: leaving it out would make the sample easier.
     """
     number = store.count("SELECT coalesce(max(draw_number), 0) + 1 FROM draw")
     return store.count(
         """INSERT INTO draw
         WITH candidate AS (
-            SELECT DISTINCT p.pair_id, p.prompt_id, md5($seed || p.prompt_id) AS prompt_order,
-                   md5($seed || p.pair_id) AS pair_order,
-                   l.verdict IS NULL AS unlabelled
-            FROM input_row i JOIN pair p USING (pair_id) LEFT JOIN label l USING (pair_id)
-            WHERE i.role = 'pool' AND NOT i.duplicate AND p.pair_id NOT IN (SELECT pair_id FROM draw)
-              AND p.pair_id NOT IN (SELECT pair_id FROM human_label WHERE origin = 'calibration')
-        ), prompt AS (
-            SELECT prompt_order, sum(unlabelled::INT) AS wanted FROM candidate GROUP BY prompt_order
-        ), taken AS (
-            SELECT prompt_order, coalesce(sum(wanted) OVER (
-                ORDER BY prompt_order ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before FROM prompt
+            SELECT DISTINCT pair_id, md5($seed || pair_id) AS random_order, l.verdict IS NULL AS unlabelled
+            FROM input_row LEFT JOIN label l USING (pair_id)
+            WHERE role = 'pool' AND pair_id NOT IN (SELECT pair_id FROM draw)
+              AND pair_id NOT IN (SELECT pair_id FROM human_label WHERE origin = 'calibration')
+        ), numbered AS (
+            SELECT *, sum(unlabelled::INT) OVER (ORDER BY random_order) AS wanted FROM candidate
         )
-        SELECT pair_id, $number, row_number() OVER (ORDER BY prompt_order, pair_order)
-        FROM candidate JOIN taken USING (prompt_order) WHERE before < $size
-        ORDER BY prompt_order, pair_order""",
+        SELECT pair_id, $number, row_number() OVER (ORDER BY random_order)
+        FROM numbered WHERE wanted <= $size AND (unlabelled OR wanted < $size) ORDER BY random_order""",
         {"seed": store.seed, "size": size, "number": number},
     )
 

@@ -117,13 +117,13 @@ def first_shown_share(store: Store, judge_id: str) -> float | None:
     return None if share is None else float(share)
 
 
-def shared_prompts(store: Store) -> int:
-    """Prompts that stand both among calibration rows and among the pairs to be labelled: those are dependent."""
-    return store.count(
-        """SELECT count(*) FROM (
-            SELECT prompt_id FROM input_row JOIN pair USING (pair_id) LEFT JOIN calibration_label c USING (pair_id)
-            GROUP BY prompt_id HAVING count(c.pair_id) > 0 AND bool_or(c.pair_id IS NULL))"""
+def calibration_rows(store: Store) -> tuple[int, int]:
+    """Distinct prompts of the calibration rows, and how many of the rows curator drew itself."""
+    prompts, drawn = store.one(
+        """SELECT count(DISTINCT prompt_id), count(DISTINCT draw.pair_id)
+        FROM input_row JOIN calibration_label USING (pair_id) JOIN pair USING (pair_id) LEFT JOIN draw USING (pair_id)"""
     )
+    return prompts, drawn
 
 
 def add_run(store: Store, version: str, command: str, result: dict[str, Any]) -> None:
