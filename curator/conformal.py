@@ -311,7 +311,7 @@ def labels_needed(
     120
     """
     rate = float(alpha) / 2 if error_rate is None else error_rate
-    if not (0 < coverage <= 1 and 0 <= rate <= 1 and 0 < power < 1):
+    if not (0 <= coverage <= 1 and 0 <= rate <= 1 and 0 < power < 1):
         raise ValueError("coverage, error_rate and power are shares between 0 and 1")
 
     def enough(n: int) -> bool:

@@ -1,7 +1,7 @@
 """Models for the SGLang server. Runs inside the environment of `install.sh`, so that the tests themselves need no torch.
 
-    python models.py smollm2 DIRECTORY
-    python models.py tiny DIRECTORY TOKENIZER_DIRECTORY
+python models.py smollm2 DIRECTORY
+python models.py tiny DIRECTORY TOKENIZER_DIRECTORY
 """
 
 from __future__ import annotations

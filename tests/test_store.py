@@ -1,0 +1,222 @@
+"""The store, on a real DuckDB file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from curator.errors import StoreError, StoreLocked, StoreVersionError
+from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict
+from curator.store import Store, open_store, views
+from curator.store.judgments import add_judge, add_judgments, add_readings, find_pending, pending_questions
+from curator.store.labels import Label, add_labels, draw_for_calibration, drawn_without_label
+from curator.store.pairs import replace_input
+
+JUDGE = JudgeInfo("j", "recorded", {"log": 1})
+
+
+def pair(i: int, label: Verdict | None = None, prompt: str | None = None) -> Pair:
+    return Pair((Message("user", prompt or f"q{i}"),), f"a{i}", f"b{i}", label, f"id{i}", {}, "raw.jsonl", i + 1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    with open_store(tmp_path / "s.duckdb") as opened:
+        add_judge(opened, JUDGE)
+        yield opened  # type: ignore[misc]
+
+
+def test_every_row_is_a_pair_or_a_duplicate(store: Store) -> None:
+    rows = [pair(0), pair(1), pair(0), pair(2), pair(1)]
+    first = replace_input(store, [("pool", rows)])["pool"]
+    assert (first.pairs, first.duplicates, first.new) == (3, 2, 3)
+    more = replace_input(store, [("pool", [*rows, pair(3)])])["pool"]
+    assert (more.pairs, more.duplicates, more.new) == (4, 2, 1)
+    assert store.count("SELECT count(*) FROM pair") == 4
+
+
+def test_a_failed_ingest_leaves_the_last_input(store: Store) -> None:
+    replace_input(store, [("pool", [pair(0)])])
+
+    def broken():  # type: ignore[no-untyped-def]
+        yield pair(1)
+        raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError):
+        replace_input(store, [("pool", broken())])
+    assert store.rows("SELECT source_id FROM input_row") == [("id0",)]
+
+
+def test_labels_of_duplicate_rows_are_votes(store: Store) -> None:
+    rows = [pair(0, Verdict.A), pair(0, Verdict.B), pair(0, Verdict.A), pair(1, Verdict.A), pair(1, Verdict.B)]
+    for _ in range(2):  # the second time nothing is new
+        replace_input(store, [("pool", rows)])
+        found = dict(
+            store.rows("SELECT source_id, verdict FROM label JOIN input_row USING (pair_id) WHERE NOT duplicate")
+        )
+        assert found == {"id0": "a", "id1": "tie"}
+        assert store.count("SELECT count(*) FROM human_label") == 5
+
+
+def test_pending_is_what_lacks_a_judgment_and_failures_are_asked_again(store: Store) -> None:
+    # Pairs of one prompt become neighbours, whatever stands between them.
+    replace_input(store, [("pool", [pair(0, prompt="p"), pair(1), pair(2, prompt="p")])])
+    assert find_pending(store, JUDGE.judge_id).questions == 6
+    asked = list(pending_questions(store))
+    assert [(q.first, q.order.value) for q in asked] == [
+        ("a0", "ab"), ("b0", "ba"), ("a2", "ab"), ("b2", "ba"), ("a1", "ab"), ("b1", "ba"),
+    ]  # fmt: skip
+    add_judgments(
+        store,
+        JUDGE.judge_id,
+        [
+            Judgment(asked[0].pair_id, Order.AB, -0.1, -2.0, 0.9),
+            Judgment(asked[1].pair_id, Order.BA, failed="the server said no"),
+        ],
+    )
+    again = find_pending(store, JUDGE.judge_id)
+    assert (again.questions, again.cached, again.retried) == (5, 1, 1)
+    other = JudgeInfo("j", "recorded", {"log": 2})
+    assert find_pending(store, other.judge_id).cached == 0, "another setting is another judge"
+
+
+def test_readings_of_one_order_become_their_mean(store: Store) -> None:
+    replace_input(store, [("pool", [pair(0), pair(1), pair(2)])])
+    find_pending(store, JUDGE.judge_id)
+    rows = [
+        ("id0", "ab", 1.0, None, None), ("id0", "ab", 0.0, None, None), ("id0", "ab", 1.0, None, None),
+        ("id0", "ba", None, None, None), ("id0", "ba", 0.25, None, None),
+        ("id1", "both", 1.0, None, None),
+        ("id2", "ab", None, None, None), ("id2", "ba", 0.9, -0.2, -3.0),
+        ("nobody", "ab", 1.0, None, None),
+    ]  # fmt: skip
+    assert add_readings(store, JUDGE.judge_id, [rows[:4], rows[4:]]) == 8
+    found = store.rows(
+        """SELECT source_id, pair_order, exp(logprob_a), exp(logprob_b), status FROM judgment JOIN input_row
+        USING (pair_id) ORDER BY ALL"""
+    )
+    assert [(name, order, status) for name, order, _, _, status in found] == [
+        ("id0", "ab", "ok"), ("id0", "ba", "ok"), ("id1", "ab", "ok"), ("id1", "ba", "ok"),
+        ("id2", "ab", "failed"), ("id2", "ba", "ok"),
+    ]  # fmt: skip
+    assert [row[2] for row in found if row[2] is not None] == pytest.approx([2 / 3, 0.25, 1.0, 1.0, 0.8187308])
+    assert found[2][3] == 0.0
+    # The same log again has nothing to say, but for the failure.
+    assert find_pending(store, JUDGE.judge_id).questions == 1
+
+
+def test_the_latest_word_of_an_annotator_counts_and_history_stays(store: Store) -> None:
+    replace_input(store, [("pool", [pair(0)])])
+    (pair_id,) = store.rows("SELECT pair_id FROM pair")[0]
+    one = Label(pair_id, "anna", Verdict.A)
+    assert add_labels(store, [one]).added == 1
+    assert add_labels(store, [one]).unchanged == 1
+    assert add_labels(store, [Label(pair_id, "anna", Verdict.B)]).superseded == 1
+    assert store.rows("SELECT verdict FROM label") == [("b",)]
+    add_labels(store, [Label(pair_id, "ben", Verdict.A)])
+    assert store.rows("SELECT verdict FROM label") == [("tie",)], "one vote each"
+    add_labels(store, [Label(pair_id, "cleo", Verdict.SKIP), Label(pair_id, "dora", Verdict.A)])
+    assert store.rows("SELECT verdict FROM label") == [("a",)], "a skip is no vote"
+    assert store.count("SELECT count(*) FROM human_label") == 5
+
+
+def test_the_draw_is_random_fixed_and_grows(store: Store) -> None:
+    replace_input(store, [("pool", [pair(i) for i in range(1000)])])
+    assert draw_for_calibration(store, 100) == 100
+    drawn = [
+        row[0] for row in store.rows("SELECT source_id FROM draw JOIN input_row USING (pair_id) ORDER BY draw.position")
+    ]
+    place = [int(name[2:]) for name in drawn]
+    assert 400 < sum(place) / 100 < 600, "not the head of the file"
+    assert place != sorted(place)
+    assert draw_for_calibration(store, 50) == 50
+    assert drawn_without_label(store) == 150
+    assert store.count("SELECT count(DISTINCT pair_id) FROM draw") == 150
+
+
+def test_labels_of_routed_pairs_never_calibrate_unless_their_whole_draw_is_labelled(store: Store) -> None:
+    replace_input(store, [("pool", [pair(i) for i in range(40)])])
+    ids = [row[0] for row in store.rows("SELECT pair_id FROM input_row ORDER BY position")]
+    add_labels(store, [Label(ids[i], "anna", Verdict.A, Origin.REVIEW) for i in range(20)])
+    calibrates = "SELECT count(*) FROM calibration_label"
+    assert store.count(calibrates) == 0
+    draw_for_calibration(store, 10)
+    drawn = [row[0] for row in store.rows("SELECT pair_id FROM draw")]
+    # Ten wait for a label; those among them that had one before are drawn too, and wait for the others.
+    assert drawn_without_label(store) == 10 < len(drawn)
+    open_ = [pair_id for pair_id in drawn if pair_id not in ids[:20]]
+    add_labels(store, [Label(pair_id, "anna", Verdict.B) for pair_id in open_[:9]])
+    assert store.count(calibrates) == 0
+    add_labels(store, [Label(open_[9], "anna", Verdict.B)])
+    assert store.count(calibrates) == len(drawn)
+
+
+def test_labels_that_are_not_blind_never_calibrate(store: Store) -> None:
+    replace_input(store, [("pool", [pair(0)])])
+    (pair_id,) = store.rows("SELECT pair_id FROM pair")[0]
+    add_labels(store, [Label(pair_id, "anna", Verdict.A, Origin.CALIBRATION, blind=False)])
+    assert store.count("SELECT count(*) FROM calibration_label") == 0
+
+
+def test_the_second_writer_is_told_who_holds_the_store(store: Store, tmp_path: Path) -> None:
+    code = f"from pathlib import Path; from curator.store import open_store; open_store(Path({str(store.path)!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1]
+    )
+    assert StoreLocked.__name__ in done.stderr
+    assert "in use by process" in done.stderr
+
+
+def test_a_store_of_the_future_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.duckdb"
+    with open_store(path) as opened:
+        opened.rows("INSERT INTO migration (number) VALUES (99)")
+    with pytest.raises(StoreVersionError, match="newer"):
+        open_store(path)
+
+
+def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.duckdb"
+    with duckdb.connect(str(other)) as db:
+        db.execute("CREATE TABLE mine (x INT)")
+    with pytest.raises(StoreError, match="not a curator store"):
+        open_store(other)
+    text = tmp_path / "text.duckdb"
+    text.write_text("hello " * 5000)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_store(text)
+    with pytest.raises(StoreError, match="there is no store"):
+        open_store(tmp_path / "none.duckdb", create=False)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "COPY pair TO '/tmp/stolen.csv'",
+        "ATTACH '/tmp/other.duckdb'",
+        "DELETE FROM pair",
+        "SET enable_external_access = true",
+        "INSTALL httpfs",
+        "nonsense",
+    ],
+)
+def test_a_users_query_reads_the_store_and_nothing_else(tmp_path: Path, sql: str) -> None:
+    path = tmp_path / "s.duckdb"
+    open_store(path).__exit__(None, None, None)
+    with pytest.raises(StoreError):
+        views.query(path, sql)
+    assert views.query(path, "SELECT 1 AS one").to_pylist() == [{"one": 1}]
+
+
+def test_any_text_goes_in_and_comes_out(store: Store) -> None:
+    texts = ["\0 zero", "\x1b[31mred", "‮right to left", "'; DROP TABLE pair; --", "😀" * 3, "a\r\n\tb", "{{ x }}"]
+    rows = [Pair((Message("user", text),), text + "a", text + "b", Verdict.A, text, {text: text}) for text in texts]
+    replace_input(store, [("pool", rows)])
+    found = [row for batch in views.dataset(store) for row in batch.to_pylist()]
+    assert [row["chosen"][0]["content"] for row in found] == [text + "a" for text in texts]
+    assert [row["prompt"][0]["content"] for row in found] == texts
