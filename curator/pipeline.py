@@ -51,6 +51,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         if asked.interrupted:
             raise Interrupted(f"stopped; {asked.asked} judgments are kept, and the same command goes on from there")
         decided = decide(store, asked.judge, options.rule)
+        draw(store, decided)
         result = _result(store, decided, added, rejected, asked, time.monotonic() - start)
         export_dataset(store, result, options.out / "dataset")
         export_queue(store, options.out / "queue.jsonl")
@@ -144,8 +145,6 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
         missing = None
         if found.threshold is None:
             missing = labels_missing(sureness[calibrates], wrong[calibrates], rule.guarantee, rule.alpha, rule.delta)
-            if missing is not None and not drawn_without_label(store):
-                draw_for_calibration(store, missing)
     return Decided(judge, rule, found, int((answered & known.in_pool).sum()), missing)
 
 
@@ -155,6 +154,12 @@ def _fingerprint(pair_ids: list[str], verdicts: Any, sureness: Any) -> str:
     for row in sorted(zip(pair_ids, verdicts.tolist(), sureness.tolist(), strict=True)):
         digest.update(repr(row).encode())
     return digest.hexdigest()
+
+
+def draw(store: Store, decided: Decided) -> None:
+    """Where more labels would let the judge through, draw the pairs to label, unless some drawn ones still wait."""
+    if decided.missing is not None and not drawn_without_label(store):
+        draw_for_calibration(store, decided.missing)
 
 
 def export_dataset(store: Store, result: Result, folder: Path) -> None:

@@ -94,6 +94,7 @@ class FakeSGLang:
         self._faults: deque[str] = deque()
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
+        self._gone = False
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self.port = 0
 
@@ -120,7 +121,9 @@ class FakeSGLang:
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
 
     async def _close(self) -> None:
-        await self._site.stop()
+        if not self._gone:
+            self._gone = True
+            await self._site.stop()
         if self._runner.server is not None:
             for connection in self._runner.server.connections:
                 if connection.transport is not None:

@@ -21,7 +21,7 @@ from curator.pair import Judgment, Message, Order
 from curator.prompts import Question
 from curator.recipes import load_template
 from tests.fake_sglang import BIAS, MASS, FakeSGLang
-from tests.tokenizers_for_tests import chatml, decode_with, save
+from tests.test_tokenizer import chatml, decode_with, save
 
 CHAT, COMPLETION = load_template("chat"), load_template("completion")
 
@@ -121,7 +121,7 @@ def test_text_prompts(server: FakeSGLang) -> None:
 
 def test_completion_template_as_text(server: FakeSGLang) -> None:
     """The shipped completion template has labels of several characters, which this character tokenizer refuses."""
-    with pytest.raises(JudgeError, match=r"label ' bad' is not one token"):
+    with pytest.raises(JudgeError, match=r"label ' \w+' is not one token"):
         ask(client(server, template=COMPLETION), [])
 
 

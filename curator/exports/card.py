@@ -14,8 +14,6 @@ _SIZES = (
     (10_000_000, "1M<n<10M"),
 )
 
-_MESSAGES = [{"name": "role", "dtype": "string"}, {"name": "content", "dtype": "string"}]
-
 _COLUMNS = (
     ("prompt", "the conversation, as messages; the last one is answered"),
     ("chosen", "the preferred response, as one assistant message"),
@@ -40,11 +38,7 @@ def dataset_card(result: dict[str, Any], rows: dict[str, int], size: int) -> str
 
 def _header(count: int, size: int) -> dict[str, Any]:
     types = {"p_chosen": "float64", "bpe": "float64"}
-    features: list[dict[str, Any]] = [
-        {"name": name, "list": _MESSAGES} if name in {"prompt", "chosen", "rejected"}
-        else {"name": name, "dtype": types.get(name, "string")}
-        for name, _ in _COLUMNS
-    ]  # fmt: skip
+    features = [_feature(name, types.get(name, "string")) for name, _ in _COLUMNS]
     return {
         "pretty_name": "Preference pairs labelled with curator",
         "tags": ["preference", "dpo", "trl", "curator"],
@@ -56,6 +50,12 @@ def _header(count: int, size: int) -> dict[str, Any]:
         },
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
     }
+
+
+def _feature(name: str, dtype: str) -> dict[str, Any]:
+    if name in {"prompt", "chosen", "rejected"}:
+        return {"name": name, "list": [{"name": "role", "dtype": "string"}, {"name": "content", "dtype": "string"}]}
+    return {"name": name, "dtype": dtype}
 
 
 def _body(result: dict[str, Any], rows: dict[str, int]) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 import orjson
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from curator.errors import JudgeError, JudgeUnreachable
 from curator.judges.base import judgment
@@ -28,6 +28,9 @@ BATCH = 16
 
 IN_FLIGHT = 4
 """Requests in flight a server: enough that it never waits for the next one."""
+
+BATCH_RETRY_SECONDS = 5.0
+"""How long a batch is tried as a whole: a server whose queue is full refuses a batch however idle it is."""
 
 REPLY_SECONDS = 600
 """How long one request may take; a prefill of 16 long prompts on a slow machine takes minutes."""
@@ -120,6 +123,7 @@ class SGLangJudge:
                 )
         tokenizer = self._load_tokenizer(source)
         if tokenizer is not None:
+            await self._compare(tokenizer)
             self._prompter = TokenPrompter(self._template, tokenizer, context, self._on_overlong, SAMPLE)
         else:
             try:
@@ -139,6 +143,16 @@ class SGLangJudge:
             },
             details={"version": version, "servers": [shown(url) for url in self._urls]},
         )
+
+    async def _compare(self, tokenizer: JudgeTokenizer) -> None:
+        """Refuse a tokenizer that is not the server's: ids of another vocabulary mean other words, or kill the server."""
+        text = SAMPLE.conversation[0].content
+        try:
+            theirs = (await self._ask_any("/v1/tokenize", {"prompt": text, "add_special_tokens": False}))["tokens"]
+        except (KeyError, TypeError, _Transient, _Refused):
+            return  # a router has no such page
+        if theirs != tokenizer.plain(text):
+            raise JudgeError(f"{shown(self._urls[0])} tokenises otherwise than the tokenizer at hand; give --tokenizer")
 
     def _load_tokenizer(self, source: str | None) -> JudgeTokenizer | None:
         if self._tokenizer is not None:
@@ -161,9 +175,12 @@ class SGLangJudge:
         except (_Transient, _Refused):
             pass  # a router has no such page; what it would say is recorded as unknown
         try:
-            context = int((await self._get(url, "/v1/models"))["data"][0]["max_model_len"])
+            # The longest input is a little less than the model's context; only /server_info says how much.
+            context = int(
+                server.get("max_req_input_len") or (await self._get(url, "/v1/models"))["data"][0]["max_model_len"]
+            )
         except (_Transient, _Refused, LookupError, TypeError, ValueError):
-            context = int(server.get("context_length") or 0)
+            context = 0
         if not isinstance(model, dict) or "model_path" not in model:
             raise JudgeError(f"{shown(url)} answers, but not as an SGLang server does")
         settings = {
@@ -263,6 +280,17 @@ class SGLangJudge:
         reasons = "; ".join(f"{shown(url)}: {reason}" for url, reason in gone.items())
         return JudgeUnreachable(f"no judge server answers any more ({reasons}). What was judged is kept; run again.")
 
+    def _patience(self, prompts: int) -> Callable[[RetryCallState], bool]:
+        """When to stop trying a request again: a batch that a server answers with errors is soon tried in halves."""
+
+        def stop(state: RetryCallState) -> bool:
+            error = state.outcome.exception() if state.outcome else None
+            alone = prompts == 1 or getattr(error, "unreachable", False)
+            limit = self._retry_seconds if alone else min(self._retry_seconds, BATCH_RETRY_SECONDS)
+            return (state.seconds_since_start or 0.0) >= limit
+
+        return stop
+
     async def _answer(self, url: str, prompts: list[Prompt]) -> list[Judgment]:
         """One judgment for each prompt. A batch that is refused is asked in halves, down to the prompt at fault."""
         good = [prompt for prompt in prompts if prompt.failed is None]
@@ -271,10 +299,7 @@ class SGLangJudge:
             return answers
         try:
             async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(_Transient),
-                stop=stop_after_delay(self._retry_seconds),
-                wait=_wait,
-                reraise=True,
+                retry=retry_if_exception_type(_Transient), stop=self._patience(len(good)), wait=_wait, reraise=True
             ):
                 with attempt:
                     return answers + await self._generate(url, good)

@@ -138,10 +138,12 @@ class JudgeTokenizer:
         """Token ids of a judge prompt, ending where the answer begins."""
         return self._encode(template, self.text(template, question))
 
+    def plain(self, text: str) -> list[int]:
+        """Token ids of ordinary text."""
+        return [self._ids.get(token, token) for token in self._tokenizer.encode(text, add_special_tokens=False).ids]
+
     def _encode(self, template: Template, text: str) -> list[int]:
-        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
-        prefix = self.prefix if template.kind is Kind.COMPLETION else []
-        return prefix + [self._ids.get(token, token) for token in ids]
+        return (self.prefix if template.kind is Kind.COMPLETION else []) + self.plain(text)
 
     def fit(self, template: Template, question: Question, most: int) -> tuple[list[int], bool] | None:
         """Token ids of at most `most`, and whether texts were cut for that; None when that cannot be done."""

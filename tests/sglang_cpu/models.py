@@ -1,4 +1,4 @@
-"""Models for the SGLang server. Runs inside the environment of `install.sh`, so that the tests themselves need no torch.
+"""Models for the SGLang server. Runs inside the environment of `install.sh`: the tests themselves need no torch.
 
 python models.py smollm2 DIRECTORY
 python models.py tiny DIRECTORY TOKENIZER_DIRECTORY

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 def assign_req_to_token_pool_cpu(
     req_pool_indices: Any, req_to_token: Any, start: Any, end: Any, out_cache_loc: Any, pool_len: int
 ) -> None:
-    """Write each request's new cache slots, which lie one after another in `out_cache_loc`, into its row of the pool."""
+    """Write the new cache slots of each request, one request after another in `out_cache_loc`, into its row."""
     offset = 0
     for row, first, last in zip(req_pool_indices.tolist(), start.tolist(), end.tolist(), strict=True):
         if last > pool_len:
