@@ -372,8 +372,8 @@ def promise(calibration: Calibration) -> str:
         )
     if c.guarantee is Guarantee.PAC:
         return (
-            f"With probability at least {float(1 - c.delta):g} over the calibration draw, the long-run error rate among "
-            f"future pairs accepted at this threshold is at most {alpha}; in one batch it may be higher (pac)."
+            f"With probability at least {float(1 - c.delta):g} over the calibration draw, the long-run error rate "
+            f"among future pairs accepted at this threshold is at most {alpha}; in one batch it may be higher (pac)."
         )
     return (
         f"The probability that a pair is accepted and its label is wrong is at most {alpha}; the error among accepted "

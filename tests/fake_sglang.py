@@ -58,7 +58,7 @@ class FakeSGLang:
     """One server in a thread of its own, from `with` to its end.
 
     Args:
-        decode: makes text of token ids, for judges that send `input_ids`.
+        encode, decode: the tokenizer of the model it serves.
         delay: seconds every `/generate` takes.
         key: the API key it wants, if any.
 
@@ -67,19 +67,22 @@ class FakeSGLang:
         bodies: every body of `/generate`, as received; `headers` of every request.
         most_at_once: the largest number of requests of `/generate` in flight.
         poison: decides from a prompt's text which fault its request meets, for good; None: none.
+        most_prompts: how many a request may have before the queue counts as full; 0: any number.
+        counts: token counts that replies hold instead of the right ones.
         pages: replies of other pages, by path, instead of the usual; an int is a status.
     """
 
     def __init__(
         self,
         *,
+        encode: Callable[[str], list[int]] = encode,
         decode: Callable[[Sequence[int]], str] = decode,
         delay: float = 0.0,
         key: str | None = None,
         model: str = "org/fake-judge",
         context: int = 4_096,
     ) -> None:
-        self._decode, self._delay, self._key, self._context = decode, delay, key, context
+        self._encode, self._decode, self._delay, self._key, self._context = encode, decode, delay, key, context
         self.requests = self.prompts = self.at_once = self.most_at_once = 0
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -91,6 +94,8 @@ class FakeSGLang:
             "/server_info": {"dtype": "float32", "quantization": None, "version": "0.5.23"},
             "/v1/models": {"data": [{"id": model, "max_model_len": context}]},
         }  # fmt: skip
+        self.most_prompts = 0
+        self.counts: dict[str, Any] = {}
         self._faults: deque[str] = deque()
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
@@ -169,11 +174,11 @@ class FakeSGLang:
         if "/v1/tokenize" in self.pages:
             return web.json_response({"error": "no"}, status=self.pages["/v1/tokenize"])
         body = await request.json()
-        ids = encode(render(body["messages"]) if "messages" in body else body["prompt"])
+        ids = self._encode(render(body["messages"]) if "messages" in body else body["prompt"])
         return web.json_response({"tokens": ids, "count": len(ids), "max_model_len": self._context})
 
     async def _detokenize(self, request: web.Request) -> web.Response:
-        return web.json_response({"text": decode((await request.json())["tokens"])})
+        return web.json_response({"text": self._decode((await request.json())["tokens"])})
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -193,13 +198,15 @@ class FakeSGLang:
         self.prompts += len(texts)
         found = [fault for text in texts if (fault := self.poison(text))]
         fault = self._faults.popleft() if self._faults else (found[0] if found else None)
+        if self.most_prompts and len(texts) > self.most_prompts:
+            fault = "503"
         name, _, value = (fault or "").partition(" ")
         if name == "longest":  # refuses prompts of more tokens than that
             most, name = int(value), ""
             if max(counts) > most:
                 message = f"The input ({max(counts)} tokens) is longer than the model's context length ({most} tokens)."
                 return web.json_response({"error": {"message": message}}, status=400)
-        if name in {"400", "401", "404", "429", "500", "503"}:
+        if name in {"400", "401", "404", "429", "500", "502", "503", "504"}:
             after = {"Retry-After": value} if value else {}
             message = {"object": "error", "message": f"status {name} as told"}
             return web.json_response(message, status=int(name), headers=after)
@@ -213,6 +220,8 @@ class FakeSGLang:
         if name == "html":
             return web.Response(text="<html><body>502 \x1b[31mBad Gateway</body></html>", content_type="text/html")
         replies = [self._reply(*item, body) for item in zip(texts, counts, body["token_ids_logprob"], strict=True)]
+        for reply in replies:
+            reply["meta_info"].update(self.counts)
         spoil(name, replies)
         data = json.dumps(replies).encode()
         if name == "truncated":

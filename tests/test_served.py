@@ -1,4 +1,4 @@
-"""A real SGLang server on this CPU (tests/sglang_cpu): its API, scheduler and cache are real, its kernels are the CPU's.
+"""A real SGLang server on this CPU (tests/sglang_cpu): API, scheduler and cache are real, the kernels are the CPU's.
 
 Skipped, with the reason, where its environment is not installed; CURATOR_REQUIRE_SERVERS=1 makes that a failure.
 """
@@ -96,7 +96,7 @@ def test_an_overlong_pair_is_cut_visibly_or_left_to_people(tiny_url: str, cli: C
 
 
 class Counting:
-    """A proxy before a server that counts the prompts that pass: what was asked in all, also by runs that were killed."""
+    """A proxy before a server that counts the prompts that pass, also those of runs that were killed."""
 
     def __init__(self, target: str) -> None:
         self.target, self.prompts, self.answered = target, 0, 0

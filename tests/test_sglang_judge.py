@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import math
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from curator.errors import JudgeError, JudgeUnreachable
+from curator.judges.http import backoff, shown
 from curator.judges.prompting import OnOverlong
-from curator.judges.sglang import SGLangJudge, shown
+from curator.judges.sglang import SGLangJudge
 from curator.pair import Judgment, Message, Order
 from curator.prompts import Question
 from curator.recipes import load_template
 from tests.fake_sglang import BIAS, MASS, FakeSGLang
-from tests.test_tokenizer import chatml, decode_with, save
+from tests.test_tokenizer import chatml, codec, save
 
 CHAT, COMPLETION = load_template("chat"), load_template("completion")
 
@@ -91,9 +90,7 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between tries as long as they are in earnest would make these tests take minutes."""
-    module = importlib.import_module("curator.judges.sglang")
-    wait = module._wait
-    monkeypatch.setattr(module, "_wait", lambda state: min(0.02, wait(state)))
+    monkeypatch.setattr("curator.judges.sglang.backoff", lambda state: min(0.02, backoff(state)))
 
 
 def test_text_prompts(server: FakeSGLang) -> None:
@@ -127,7 +124,7 @@ def test_completion_template_as_text(server: FakeSGLang) -> None:
 
 def test_token_prompts(tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SGLANG_API_KEY", raising=False)
-    with FakeSGLang(decode=decode_with(tokenizer_folder)) as server:
+    with FakeSGLang(**codec(tokenizer_folder)) as server:
         asked = questions(10)
         judge = client(server, tokenizer=str(tokenizer_folder))
         replies = ask(judge, asked)
@@ -136,6 +133,12 @@ def test_token_prompts(tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch) 
         assert sorted(reply.prompt_tokens or 0 for reply in replies) == sorted(lengths)
         assert judge.info.settings["prompts"] == "token ids"
         assert judge.info.settings["context"] == 4096
+
+
+def test_another_tokenizer_than_the_servers_is_refused(server: FakeSGLang, tokenizer_folder: Path) -> None:
+    """Ids of another vocabulary would mean other words."""
+    with pytest.raises(JudgeError, match="tokenises otherwise than the tokenizer at hand"):
+        ask(client(server, tokenizer=str(tokenizer_folder)), questions(1))
 
 
 def test_control_tokens_in_text_are_broken_up(server: FakeSGLang) -> None:
@@ -150,7 +153,7 @@ def test_control_tokens_in_text_are_broken_up(server: FakeSGLang) -> None:
 def test_overlong_token_prompts(tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SGLANG_API_KEY", raising=False)
     long = Question("p7", Order.AB, (Message("user", "q"),), "quality 0.07 " + "word " * 4000, "quality 0.5")
-    with FakeSGLang(decode=decode_with(tokenizer_folder)) as server:
+    with FakeSGLang(**codec(tokenizer_folder)) as server:
         (reply,) = ask(client(server, tokenizer=str(tokenizer_folder)), [long])
         assert (reply.failed, reply.note) == (None, "truncated")
         assert len(server.bodies[0]["input_ids"][0]) < 4096
@@ -178,7 +181,7 @@ def test_miscounted_tokens_are_asked_again(
     tokenizer_folder: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SGLANG_API_KEY", raising=False)
-    with FakeSGLang(decode=decode_with(tokenizer_folder)) as server:
+    with FakeSGLang(**codec(tokenizer_folder)) as server:
         server.misbehave("miscounted", times=3)
         asked = questions(6)
         assert_right(ask(client(server, tokenizer=str(tokenizer_folder)), asked), asked)
@@ -255,6 +258,47 @@ def test_server_gone(server: FakeSGLang, quick: None, fault: str) -> None:
     assert len({(reply.pair_id, reply.order) for reply in seen}) == len(seen)
 
 
+@pytest.mark.parametrize("status", ["429", "502", "503", "504"])
+def test_server_that_is_busy_for_ever_counts_as_gone(server: FakeSGLang, quick: None, status: str) -> None:
+    """As a router whose workers are gone: that is no fault of any prompt, and must not take half an hour a batch."""
+    server.poison = lambda text: status
+    start = time.monotonic()
+    with pytest.raises(JudgeUnreachable, match=f"HTTP {status}"):
+        ask(client(server, retry_seconds=0.3, batch=16), questions(40))
+    assert time.monotonic() - start < 4
+
+
+def test_full_queue_takes_small_batches(server: FakeSGLang, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server may refuse a batch that is longer than its queue, however idle it is."""
+    monkeypatch.setattr("curator.judges.sglang.BATCH_RETRY_SECONDS", 0.05)
+    server.most_prompts = 3
+    asked = questions(16)
+    assert_right(ask(client(server, batch=16), asked), asked)
+
+
+def test_retry_after_does_not_outlast_retry_seconds(server: FakeSGLang) -> None:
+    server.misbehave("503 50", times=100)
+    start = time.monotonic()
+    with pytest.raises(JudgeUnreachable):
+        ask(client(server, retry_seconds=0.5, batch=1), questions(1))
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("after", ["soon", "\u00b2", "-5", "1e9", "Wed, 21 Oct 2037 07:28:00 GMT"])
+def test_odd_retry_after(server: FakeSGLang, quick: None, after: str) -> None:
+    server.misbehave(f"503 {after}")
+    asked = questions(1)
+    assert_right(ask(client(server), asked), asked)
+
+
+@pytest.mark.parametrize("value", ["many", 2**40, -1, 1.5, None, [1]])
+def test_odd_token_counts_are_not_known(server: FakeSGLang, value: Any) -> None:
+    server.counts = {"prompt_tokens": value, "cached_tokens": value}
+    for reply in ask(client(server), questions(1)):
+        assert reply.failed is None
+        assert (reply.prompt_tokens, reply.cached_tokens) == (None, None)
+
+
 def test_nothing_listens() -> None:
     with FakeSGLang() as server:
         url = server.url
@@ -265,14 +309,14 @@ def test_nothing_listens() -> None:
 
 
 def test_hang_counts_as_gone(server: FakeSGLang, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curator.judges.sglang.REPLY_SECONDS", 0.3)
+    monkeypatch.setattr("curator.judges.http.REPLY_SECONDS", 0.3)
     server.misbehave("hang 5", times=50)
     with pytest.raises(JudgeUnreachable):
         ask(client(server, retry_seconds=0.5), questions(1))
 
 
 def test_hang_is_asked_again(server: FakeSGLang, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curator.judges.sglang.REPLY_SECONDS", 0.3)
+    monkeypatch.setattr("curator.judges.http.REPLY_SECONDS", 0.3)
     server.misbehave("hang 5")
     asked = questions(3)
     assert_right(ask(client(server), asked), asked)
@@ -492,10 +536,45 @@ def test_shown() -> None:
     assert shown("http://user:p%40ss@host:30000/path/?token=x#y") == "http://host:30000/path"
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:30000", "ftp://host", "", "localhost"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:30000", "ftp://host", "", "localhost", "http://", "http://user:pa55word@[::1", "http://[bad",
+        "http://user:pa55word@host:99999", "http://user:pa55word@host:abc", "http://user:pa55word@:80",
+    ],
+)  # fmt: skip
 def test_not_a_url(url: str) -> None:
-    with pytest.raises(JudgeError, match="is no server address"):
+    with pytest.raises(JudgeError, match="is no server address") as raised:
         SGLangJudge([url], CHAT)
+    assert "pa55word" not in str(raised.value)
+
+
+def test_credentials_and_key_together(server: FakeSGLang, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SGLANG_API_KEY", "s3cret")
+    with pytest.raises(JudgeError, match="SGLANG_API_KEY"):
+        ask(SGLangJudge([with_credentials(server.url)], CHAT), questions(1))
+
+
+@pytest.mark.parametrize(("key", "good"), [("s3cret\n", True), ("s3\ncret: x", False), ("ключ", False)])
+def test_odd_keys(key: str, good: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SGLANG_API_KEY", key)
+    with FakeSGLang(key="s3cret") as server:
+        if good:
+            ask(client(server), questions(1))
+        else:
+            with pytest.raises(JudgeError, match="SGLANG_API_KEY") as raised:
+                ask(client(server), questions(1))
+            assert key not in str(raised.value)
+
+
+def test_a_proxy_is_not_asked_about_this_machine(server: FakeSGLang, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a proxy is set for the outer world, a server on this machine is still reached."""
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    asked = questions(1)
+    assert_right(ask(client(server), asked), asked)
 
 
 @pytest.mark.parametrize(
@@ -506,6 +585,7 @@ def test_not_a_url(url: str) -> None:
         ("/model_info", b"<html>", "no SGLang server answers"),
         ("/model_info", 404, "no SGLang server answers"),
         ("/model_info", 500, "no SGLang server answers"),
+        ("/model_info", {"model_path": 5}, "answers, but not as an SGLang server does"),
         ("/v1/tokenize", 404, "give --tokenizer"),
         ("/v1/tokenize", 500, "give --tokenizer"),
     ],
@@ -524,6 +604,16 @@ def test_older_and_poorer_servers(server: FakeSGLang) -> None:
     judge = client(server)
     assert_right(ask(judge, asked), asked)
     assert judge.info.settings["dtype"] is None
+
+
+@pytest.mark.parametrize("page", ["/server_info", "/v1/models"])
+@pytest.mark.parametrize(
+    "value", [[], None, "text", {"data": []}, {"data": 3}, {"max_req_input_len": "auto", "data": [{}]}]
+)
+def test_odd_pages(server: FakeSGLang, page: str, value: Any) -> None:
+    server.pages[page] = value
+    asked = questions(1)
+    assert_right(ask(client(server), asked), asked)
 
 
 def test_same_server_twice_dies(server: FakeSGLang, quick: None) -> None:

@@ -159,10 +159,13 @@ def save(model: Model, folder: Path) -> Path:
     return folder
 
 
-def decode_with(folder: Path) -> Callable[[Sequence[int]], str]:
-    """What a server with this tokenizer reads."""
+def codec(folder: Path) -> dict[str, Callable[..., Any]]:
+    """What a server with this tokenizer makes of text and of token ids."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return lambda ids: tokenizer.decode(list(ids), skip_special_tokens=False)
+    return {
+        "encode": lambda text: tokenizer.encode(text, add_special_tokens=False).ids,
+        "decode": lambda ids: tokenizer.decode(list(ids), skip_special_tokens=False),
+    }
 
 
 PLAIN = Template(

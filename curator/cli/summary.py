@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import click
@@ -28,20 +29,21 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
     lines.append(f"calibration  {rows['n']:,} labelled pairs, the judge wrong on {rows['errors']:,}")
     if (threshold := result["threshold"]) is not None:
         lines.append(
-            f"threshold    BPE {threshold['bpe']:.4g} nats: {rows['accepted']:,} calibration pairs are as sure, "
+            f"threshold    BPE {threshold['bpe']:.6g} nats: {rows['accepted']:,} calibration pairs are as sure, "
             f"{rows['accepted_errors']:,} of them wrong"
         )
     lines.append(
         f"accepted     {result['accepted']:,} of {result['pool']:,} pairs (coverage {result['coverage']:.1%}), "
         f"abstained {result['abstained']:,}"
     )
-    lines.append(f"promise      {result['promise']}")
+    lines += wrap("promise      " + result["promise"], 100, subsequent_indent=" " * 13)
     # A random draw of single pairs keeps fdr and scope exact even then; pac speaks of pairs to come.
     exact_anyway = rows["drawn"] == rows["n"] and result["guarantee"] != "pac"
     if rows["prompts"] < rows["n"] and not exact_anyway:
         lines.append(
-            f"note         the {rows['n']:,} calibration pairs come from {rows['prompts']:,} prompts: pairs of one prompt "
-            "resemble each other,\n             and the promise is weaker for it. Label single pairs drawn at random."
+            f"note         the {rows['n']:,} calibration pairs come from {rows['prompts']:,} prompts: pairs of one "
+            "prompt resemble each other,\n"
+            "             and the promise is weaker for it. Label single pairs drawn at random."
         )
     return lines
 

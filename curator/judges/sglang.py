@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-import aiohttp
-import orjson
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from curator.errors import JudgeError, JudgeUnreachable
 from curator.judges.base import judgment
+from curator.judges.http import Refused, Transient, backoff, message, open_session, request, shown
 from curator.judges.prompting import SAMPLE, OnOverlong, Prompt, Prompter, TextPrompter, TokenPrompter
 from curator.judges.tokenizer import JudgeTokenizer
 from curator.pair import JudgeInfo, Judgment
@@ -31,33 +29,6 @@ IN_FLIGHT = 4
 
 BATCH_RETRY_SECONDS = 5.0
 """How long a batch is tried as a whole: a server whose queue is full refuses a batch however idle it is."""
-
-REPLY_SECONDS = 600
-"""How long one request may take; a prefill of 16 long prompts on a slow machine takes minutes."""
-
-
-class _Transient(Exception):
-    """Worth another try. `unreachable`: nothing answered; `after`: seconds the server asked to wait."""
-
-    def __init__(self, reason: str, *, unreachable: bool = False, after: float = 0.0) -> None:
-        super().__init__(reason)
-        self.reason, self.unreachable, self.after = reason, unreachable, after
-
-
-class _Refused(Exception):
-    """The server will not take this request, however often it is sent."""
-
-
-def shown(url: str) -> str:
-    """A URL without the credentials it may hold."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
-
-
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    return max(getattr(error, "after", 0.0), wait_random_exponential(multiplier=0.5, max=15)(state))
 
 
 class SGLangJudge:
@@ -94,13 +65,7 @@ class SGLangJudge:
         return self._info
 
     async def __aenter__(self) -> Self:
-        key = os.environ.get("SGLANG_API_KEY")
-        self._session = aiohttp.ClientSession(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=REPLY_SECONDS),
-            connector=aiohttp.TCPConnector(limit=0),
-            trust_env=True,
-        )
+        self._session = open_session()
         try:
             await self._introduce()
         except BaseException:
@@ -128,7 +93,7 @@ class SGLangJudge:
         else:
             try:
                 self._prompter = await TextPrompter.ask(self._template, self._ask_any, SAMPLE)
-            except (KeyError, TypeError, _Transient, _Refused) as error:
+            except (KeyError, TypeError, Transient, Refused) as error:
                 raise JudgeError(
                     f"{shown(self._urls[0])} does not tokenise for us ({error}); give --tokenizer"
                 ) from None
@@ -145,11 +110,11 @@ class SGLangJudge:
         )
 
     async def _compare(self, tokenizer: JudgeTokenizer) -> None:
-        """Refuse a tokenizer that is not the server's: ids of another vocabulary mean other words, or kill the server."""
+        """Refuse a tokenizer that is not the server's: ids of another vocabulary mean other words, or kill it."""
         text = SAMPLE.conversation[0].content
         try:
             theirs = (await self._ask_any("/v1/tokenize", {"prompt": text, "add_special_tokens": False}))["tokens"]
-        except (KeyError, TypeError, _Transient, _Refused):
+        except (KeyError, TypeError, Transient, Refused):
             return  # a router has no such page
         if theirs != tokenizer.plain(text):
             raise JudgeError(f"{shown(self._urls[0])} tokenises otherwise than the tokenizer at hand; give --tokenizer")
@@ -166,20 +131,20 @@ class SGLangJudge:
         """What a server serves: the settings that make it this judge, context length, tokenizer, version."""
         try:
             model = await self._get(url, "/model_info", "/get_model_info")
-        except (_Transient, _Refused) as error:
+        except (Transient, Refused) as error:
             raise JudgeUnreachable(f"no SGLang server answers at {shown(url)}: {error}") from None
         server: dict[str, Any] = {}
         context = 0
         try:
             server = await self._get(url, "/server_info", "/get_server_info")
-        except (_Transient, _Refused):
+        except (Transient, Refused):
             pass  # a router has no such page; what it would say is recorded as unknown
         try:
             # The longest input is a little less than the model's context; only /server_info says how much.
             context = int(
                 server.get("max_req_input_len") or (await self._get(url, "/v1/models"))["data"][0]["max_model_len"]
             )
-        except (_Transient, _Refused, LookupError, TypeError, ValueError):
+        except (Transient, Refused, LookupError, TypeError, ValueError):
             context = 0
         if not isinstance(model, dict) or "model_path" not in model:
             raise JudgeError(f"{shown(url)} answers, but not as an SGLang server does")
@@ -194,39 +159,13 @@ class SGLangJudge:
     async def _get(self, url: str, *paths: str) -> Any:
         for path in paths[:-1]:
             try:
-                return await self._request("GET", url + path)
-            except _Refused:
+                return await request(self._session, "GET", url + path)
+            except Refused:
                 continue
-        return await self._request("GET", url + paths[-1])
+        return await request(self._session, "GET", url + paths[-1])
 
     async def _ask_any(self, path: str, body: dict[str, Any]) -> Any:
-        return await self._request("POST", self._urls[0] + path, body)
-
-    async def _request(self, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
-        try:
-            async with self._session.request(
-                method,
-                url,
-                data=None if body is None else orjson.dumps(body),
-                headers={"Content-Type": "application/json"},
-                timeout=aiohttp.ClientTimeout(total=10) if method == "GET" else None,
-            ) as reply:
-                text = await reply.read()
-                status, after = reply.status, reply.headers.get("Retry-After", "")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _Transient(str(error) or type(error).__name__, unreachable=True) from None
-        if status in {401, 403}:
-            raise JudgeError(f"{shown(url)} refuses the key (HTTP {status}); put the right one in SGLANG_API_KEY")
-        if status in {408, 425, 429} or status >= 500:
-            raise _Transient(
-                f"HTTP {status}: {_message(text)}", after=min(float(after), 60.0) if after.isdigit() else 0.0
-            )
-        if status >= 400:
-            raise _Refused(f"HTTP {status}: {_message(text)}")
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError:
-            raise _Transient(f"the reply is not JSON: {_message(text)}") from None
+        return await request(self._session, "POST", self._urls[0] + path, body)
 
     async def judge(self, questions: Iterable[Question]) -> AsyncIterator[list[Judgment]]:
         workers = [url for url in self._urls for _ in range(self._in_flight)]
@@ -245,7 +184,7 @@ class SGLangJudge:
             while url not in gone and (prompts := await todo.get()) is not None:
                 try:
                     await done.put(await self._answer(url, prompts))
-                except _Transient as error:
+                except Transient as error:
                     gone[url] = error.reason
                     returned.append(prompts)
             await done.put(None)
@@ -266,7 +205,7 @@ class SGLangJudge:
             for prompts in returned:
                 try:
                     yield await self._answer(standing, prompts)
-                except _Transient as error:
+                except Transient as error:
                     raise self._unreachable({**gone, standing: error.reason}) from None
         finally:
             for task in tasks:
@@ -299,15 +238,15 @@ class SGLangJudge:
             return answers
         try:
             async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(_Transient), stop=self._patience(len(good)), wait=_wait, reraise=True
+                retry=retry_if_exception_type(Transient), stop=self._patience(len(good)), wait=backoff, reraise=True
             ):
                 with attempt:
                     return answers + await self._generate(url, good)
-        except _Transient as error:
+        except Transient as error:
             if error.unreachable:
                 raise
             reason = error.reason
-        except _Refused as error:
+        except Refused as error:
             reason = str(error)
         if len(good) == 1:
             return [*answers, _failed(good[0], reason)]
@@ -323,11 +262,11 @@ class SGLangJudge:
             "token_ids_logprob": [labels] * len(prompts),
         }
         start = time.monotonic()
-        replies = await self._request("POST", url + "/generate", body)
+        replies = await request(self._session, "POST", url + "/generate", body)
         seconds = time.monotonic() - start
         if not isinstance(replies, list) or len(replies) != len(prompts):
             count = len(replies) if isinstance(replies, list) else "no list of"
-            raise _Transient(f"asked {len(prompts)} prompts and got {count} replies")
+            raise Transient(f"asked {len(prompts)} prompts and got {count} replies")
         return [_judgment(prompt, reply, labels, seconds) for prompt, reply in zip(prompts, replies, strict=True)]
 
 
@@ -351,18 +290,18 @@ def _judgment(prompt: Prompt, reply: Any, labels: list[int], seconds: float) -> 
         meta = reply["meta_info"]
         finish = (meta.get("finish_reason") or {}).get("type")
         if finish == "abort":
-            raise _Transient(f"the server aborted the request: {_message(str(meta['finish_reason']).encode())}")
+            raise Transient(f"the server aborted the request: {message(str(meta['finish_reason']).encode())}")
         values = {int(entry[1]): entry[0] for entry in meta["output_token_ids_logprobs"][0]}
         first, second = float(values[labels[0]]), float(values[labels[1]])
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise _Transient(f"a reply lacks the labels' log-probabilities ({type(error).__name__}: {error})") from None
+        raise Transient(f"a reply lacks the labels' log-probabilities ({type(error).__name__}: {error})") from None
     possible = math.isfinite(first) and math.isfinite(second) and max(first, second) < 0.001
     if not possible or math.exp(first) + math.exp(second) > 1.001:
-        raise _Transient(f"a reply's log-probabilities cannot be: {first!r}, {second!r}")
+        raise Transient(f"a reply's log-probabilities cannot be: {first!r}, {second!r}")
     sent = len(prompt.content) if isinstance(prompt.content, list) else None
     counted = meta.get("prompt_tokens")
     if sent is not None and counted is not None and counted != sent:
-        raise _Transient(f"a reply is about {counted} prompt tokens, but {sent} were sent")
+        raise Transient(f"a reply is about {counted} prompt tokens, but {sent} were sent")
     return judgment(
         prompt.question, first, second,
         note=prompt.note, prompt_tokens=counted, cached_tokens=meta.get("cached_tokens"), seconds=seconds,
@@ -371,14 +310,3 @@ def _judgment(prompt: Prompt, reply: Any, labels: list[int], seconds: float) -> 
 
 def _failed(prompt: Prompt, reason: str) -> Judgment:
     return Judgment(prompt.question.pair_id, prompt.question.order, failed=reason)
-
-
-def _message(body: bytes) -> str:
-    """What an error reply says, made fit for a terminal."""
-    try:
-        values = orjson.loads(body)
-        values = values.get("error", values)
-        text = str(values["message"] if isinstance(values, dict) else values)
-    except (orjson.JSONDecodeError, AttributeError, KeyError):
-        text = body[:300].decode(errors="replace")
-    return "".join(c if c.isprintable() else " " for c in text)[:200]

@@ -121,7 +121,8 @@ def calibration_rows(store: Store) -> tuple[int, int]:
     """Distinct prompts of the calibration rows, and how many of the rows curator drew itself."""
     prompts, drawn = store.one(
         """SELECT count(DISTINCT prompt_id), count(DISTINCT draw.pair_id)
-        FROM input_row JOIN calibration_label USING (pair_id) JOIN pair USING (pair_id) LEFT JOIN draw USING (pair_id)"""
+        FROM input_row JOIN calibration_label USING (pair_id) JOIN pair USING (pair_id)
+             LEFT JOIN draw USING (pair_id)"""
     )
     return prompts, drawn
 

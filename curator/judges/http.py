@@ -1,0 +1,97 @@
+"""One JSON request to a judge server: what comes back is a value, an error worth another try, or a refusal."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+import orjson
+from tenacity import RetryCallState, wait_random_exponential
+
+from curator.errors import JudgeError
+
+REPLY_SECONDS = 600
+"""How long one request may take; a prefill of 16 long prompts on a slow machine takes minutes."""
+
+GET_SECONDS = 10
+
+
+class Transient(Exception):
+    """Worth another try. `unreachable`: nothing answered; `after`: seconds the server asked to wait."""
+
+    def __init__(self, reason: str, *, unreachable: bool = False, after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason, self.unreachable, self.after = reason, unreachable, after
+
+
+class Refused(Exception):
+    """The server will not take this request, however often it is sent."""
+
+
+def shown(url: str) -> str:
+    """A URL without the credentials it may hold."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+
+
+def backoff(state: RetryCallState) -> float:
+    """Seconds until the next try: growing, at random, and no less than the server asked for."""
+    error = state.outcome.exception() if state.outcome else None
+    return max(getattr(error, "after", 0.0), wait_random_exponential(multiplier=0.5, max=15)(state))
+
+
+def open_session() -> aiohttp.ClientSession:
+    """A session for judge servers. A key for them is read from the environment variable SGLANG_API_KEY."""
+    key = os.environ.get("SGLANG_API_KEY")
+    return aiohttp.ClientSession(
+        headers={"Authorization": f"Bearer {key}"} if key else {},
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=REPLY_SECONDS),
+        connector=aiohttp.TCPConnector(limit=0),
+        trust_env=True,
+    )
+
+
+async def request(session: aiohttp.ClientSession, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
+    """Send one request; the value of the JSON it is answered with.
+
+    Raises:
+        Transient: no answer, or one that another try may mend.
+        Refused: the server will not take it.
+        JudgeError: the server refuses the key.
+    """
+    try:
+        async with session.request(
+            method,
+            url,
+            data=None if body is None else orjson.dumps(body),
+            headers={"Content-Type": "application/json"},
+            timeout=aiohttp.ClientTimeout(total=GET_SECONDS) if method == "GET" else session.timeout,
+        ) as reply:
+            text = await reply.read()
+            status, after = reply.status, reply.headers.get("Retry-After", "")
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Transient(str(error) or type(error).__name__, unreachable=True) from None
+    if status in {401, 403}:
+        raise JudgeError(f"{shown(url)} refuses the key (HTTP {status}); put the right one in SGLANG_API_KEY")
+    if status in {408, 425, 429} or status >= 500:
+        raise Transient(f"HTTP {status}: {message(text)}", after=min(float(after), 60.0) if after.isdigit() else 0.0)
+    if status >= 400:
+        raise Refused(f"HTTP {status}: {message(text)}")
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise Transient(f"the reply is not JSON: {message(text)}") from None
+
+
+def message(body: bytes) -> str:
+    """What an error reply says, made fit for a terminal."""
+    try:
+        values = orjson.loads(body)
+        values = values.get("error", values)
+        text = str(values["message"] if isinstance(values, dict) else values)
+    except (orjson.JSONDecodeError, AttributeError, KeyError):
+        text = body[:300].decode(errors="replace")
+    return "".join(c if c.isprintable() else " " for c in text)[:200]
