@@ -18,9 +18,10 @@ from curator.cli import options
 @click.option("--min-label-mass", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="As for label.")
 @options.as_json
 def command(as_json: bool, min_label_mass: float, **values: Any) -> int:
-    """Check a judge: is it up, does it answer with the labels, does it prefer a place, does it repeat itself.
+    """Check a judge: is it up, does it answer, is it biased.
 
-    The judge is asked about built-in pairs with an obvious answer, twice. No store is read or written.
+    The judge is asked about built-in pairs with an obvious answer, twice, so that position bias, label mass and
+    repeatability show. No store is read or written.
 
     \b
     Examples:
