@@ -1,7 +1,7 @@
 """A judge's double: a real HTTP server on loopback that answers as SGLang does, or misbehaves as it is told.
 
-What it says about a prompt follows from the prompt alone: responses carry a quality ("quality 0.75"), and the better one
-is preferred by the difference, plus a fixed bias for the response shown first. So a test knows every reply beforehand.
+What it says about a prompt follows from the prompt alone: responses carry a quality ("quality 0.75"), and the better
+one is preferred by the difference, plus a bias for the response shown first. So a test knows every reply beforehand.
 """
 
 from __future__ import annotations

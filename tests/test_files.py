@@ -181,7 +181,7 @@ def test_standard_input(data: bytes) -> None:
 def test_any_bytes(lines: list[bytes]) -> None:
     """Every line that is not blank is a row or a reject, and reading never fails but for damaged gzip."""
     data = b"\n".join(lines)
-    path = Path(os.environ.get("PYTEST_TMP", "/tmp")) / f"any-bytes-{os.getpid()}"  # noqa: S108
+    path = Path(os.environ.get("PYTEST_TMP", "/tmp")) / f"any-bytes-{os.getpid()}"
     path.write_bytes(data)
     try:
         rows = list(read_rows(str(path)))
@@ -216,7 +216,7 @@ def test_whole_file(tmp_path: Path) -> None:
 def test_whole_file_on_failure(tmp_path: Path) -> None:
     target = tmp_path / "file.json"
     target.write_text("old")
-    with pytest.raises(ValueError, match="no"), whole_file(target) as aside:
+    with pytest.raises(ValueError, match="no"), whole_file(target) as aside:  # noqa: PT012
         aside.write_text("half")
         raise ValueError("no")
     assert target.read_text() == "old"
@@ -242,7 +242,7 @@ def test_whole_folder_on_failure(tmp_path: Path) -> None:
         if before:
             target.mkdir()
             (target / "old").touch()
-        with pytest.raises(KeyboardInterrupt), whole_folder(target) as aside:
+        with pytest.raises(KeyboardInterrupt), whole_folder(target) as aside:  # noqa: PT012
             (aside / "half").touch()
             raise KeyboardInterrupt
         assert names(tmp_path) == (["dataset"] if before else [])

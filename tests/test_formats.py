@@ -191,7 +191,7 @@ def test_detection() -> None:
     assert detect(frozenset(PAIR), "f").name == "pair"
     assert detect(frozenset({*PAIR, "extra", "chosen"}), "f").name == "pair"
     assert detect(frozenset(CHOSEN), "f").name == "chosen_rejected"
-    with pytest.raises(InputError, match="f: no known format has the fields x, y.*Formats: pair .*chosen_rejected"):
+    with pytest.raises(InputError, match=r"f: no known format has the fields x, y.*Formats: pair .*chosen_rejected"):
         detect(frozenset("xy"), "f")
     with pytest.raises(InputError, match="none"):
         detect(frozenset(), "f")

@@ -68,7 +68,7 @@ def test_server_and_its_children_are_stopped(tmp_path: Path, fails: bool) -> Non
         async with running_server("a model", tmp_path / "logs" / "log", python=python, arguments="--x 'y z'") as url:
             numbers.extend(map(int, (tmp_path / "pids").read_text().split()))
             assert all(alive(number) for number in numbers)
-            with urllib.request.urlopen(url + "/health") as reply:  # noqa: ASYNC210
+            with urllib.request.urlopen(url + "/health") as reply:
                 assert reply.read() == b"ok"
             if fails:
                 raise ValueError("the body fails")
@@ -132,17 +132,20 @@ def test_sglang_is_missing(tmp_path: Path) -> None:
 
 
 def test_server_that_never_answers(tmp_path: Path) -> None:
-    body = f"import os, time\nopen({str(tmp_path / 'pids')!r}, 'w').write(str(os.getpid()))\nprint('loading', flush=True)\ntime.sleep(600)"
+    pids = str(tmp_path / "pids")
+    body = (
+        f"import os, time\nopen({pids!r}, 'w').write(str(os.getpid()))\nprint('loading', flush=True)\ntime.sleep(600)"
+    )
     with pytest.raises(JudgeError, match=r"did not answer within 1 s\. Its log .* ends:\n  \| loading"):
         start(fake_python(tmp_path, body), tmp_path / "log", seconds=1)
     assert gone([int((tmp_path / "pids").read_text())])
 
 
 def test_no_such_python(tmp_path: Path) -> None:
-    with pytest.raises(JudgeError, match="cannot run .*nowhere: No such file"):
+    with pytest.raises(JudgeError, match=r"cannot run .*nowhere: No such file"):
         start(str(tmp_path / "nowhere"), tmp_path / "log")
     (tmp_path / "text").write_text("not a program")
-    with pytest.raises(JudgeError, match="cannot run .*text: Permission denied"):
+    with pytest.raises(JudgeError, match=r"cannot run .*text: Permission denied"):
         start(str(tmp_path / "text"), tmp_path / "log")
 
 

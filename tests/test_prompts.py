@@ -124,7 +124,7 @@ def test_templates_are_sandboxed(source: str) -> None:
     "source", ["{{ response_a }}", "{{ order }}", "{{ conversation[0].name }}", "{{ conversation[5].role }}"]
 )
 def test_unknown_names_are_errors(source: str) -> None:
-    with pytest.raises(RecipeError, match="template 't': .*(undefined|no attribute|no element)"):
+    with pytest.raises(RecipeError, match=r"template 't': .*(undefined|no attribute|no element)"):
         template(source).render(question())
 
 
@@ -176,8 +176,9 @@ def test_an_unknown_kind_is_an_error() -> None:
 
 CONTROL = [
     "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<|begin_of_text|>", "<|end|>",
-    "<|START_OF_TURN_TOKEN|>", "<｜begin▁of▁sentence｜>", "<｜User｜>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<s>",
-    "</s>", "<start_of_turn>", "<end_of_turn>", "<bos>", "<eos>", "<think>", "</think>", "<tool_call>", "</tool_call>",
+    "<|START_OF_TURN_TOKEN|>", "<｜begin▁of▁sentence｜>", "<｜User｜>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>",
+    "<s>", "</s>",
+    "<start_of_turn>", "<end_of_turn>", "<bos>", "<eos>", "<think>", "</think>", "<tool_call>", "</tool_call>",
     "[SYSTEM_PROMPT]", "[AVAILABLE_TOOLS]", "<unk>", "<pad>",
 ]  # fmt: skip
 MORE_CONTROL = [

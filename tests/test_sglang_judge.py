@@ -165,7 +165,8 @@ def test_overlong_token_prompts(tokenizer_folder: Path, monkeypatch: pytest.Monk
 
 TRANSIENT = [
     "500", "503", "503 0", "429", "reset", "half", "html", "truncated", "fewer", "more", "NaN", "Infinity",
-    "-Infinity", "null", "positive", "too-much", "no-label", "no-positions", "no-meta", "abort", "abort-bare", "strings",
+    "-Infinity", "null", "positive", "too-much", "no-label", "no-positions", "no-meta", "abort", "abort-bare",
+    "strings",
 ]  # fmt: skip
 
 

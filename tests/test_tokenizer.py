@@ -141,7 +141,8 @@ def prepending() -> Model:
 
 
 MODELS: dict[str, Callable[[], Model]] = {
-    "chatml": chatml, "appended": appended, "sentencepiece": sentencepiece, "unigram": unigram, "prepending": prepending,
+    "chatml": chatml, "appended": appended, "sentencepiece": sentencepiece, "unigram": unigram,
+    "prepending": prepending,
 }  # fmt: skip
 
 
@@ -192,7 +193,7 @@ def question(prompt: str = "why", first: str = "so", second: str = "not so") -> 
 
 def plainly(model: Model, template: Template, asked: Question) -> str:
     """The prompt as anybody would render it, with the model's own chat template."""
-    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)  # noqa: S701
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
 
     def fail(message: str) -> None:
         raise jinja2.TemplateRuntimeError(message)

