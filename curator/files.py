@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import os
+import io
 import shutil
 import sys
 import zlib
@@ -68,24 +68,28 @@ def read_rows(path: str) -> Iterator[Row | Reject]:
         number = 0
         while data := file.readline(MAX_LINE + 1):
             number += 1
+            if number == 1:
+                data = data.removeprefix(b"\xef\xbb\xbf")
             if len(data) > MAX_LINE and not data.endswith(b"\n"):
-                yield _reject(name, number, data[:_KEPT], "row", f"is longer than {MAX_LINE // 2**20} MiB")
+                yield _reject(name, number, data[: _KEPT + 1], "row", f"is longer than {MAX_LINE // 2**20} MiB")
                 while data and not data.endswith(b"\n"):
                     data = file.readline(MAX_LINE)
             elif data.strip():
-                yield _parse(name, number, data.removeprefix(b"\xef\xbb\xbf") if number == 1 else data)
+                yield _parse(name, number, data)
 
 
 def _parse(name: str, number: int, data: bytes) -> Row | Reject:
     try:
         values = orjson.loads(data)
+        if data.count(b"{") + data.count(b"[") > 200:
+            orjson.dumps(values)  # what can be read can be nested deeper than what can be written
     except orjson.JSONDecodeError as error:
         try:
             data.decode()
         except UnicodeDecodeError as bad:
             return _reject(name, number, data, "row", f"is not UTF-8 (byte {bad.start})")
         return _reject(name, number, data, "row", f"is not JSON: {error.msg} (column {error.colno})")
-    except RecursionError:
+    except (RecursionError, orjson.JSONEncodeError):
         return _reject(name, number, data, "row", "is nested too deeply")
     if not isinstance(values, dict):
         return _reject(name, number, data, "row", "is not a JSON object")
@@ -98,12 +102,21 @@ def _reject(name: str, number: int, data: bytes, field: str, reason: str) -> Rej
 
 
 @contextmanager
-def _open(path: str) -> Iterator[IO[bytes]]:
-    if path == "-":
-        yield sys.stdin.buffer
-        return
+def _standard_input() -> Iterator[io.BufferedReader]:
+    if sys.stdin is None:
+        raise InputError("there is no standard input")
+    raw: Any = sys.stdin.buffer  # not always one that can peek
+    file = io.BufferedReader(raw)
     try:
-        with Path(path).open("rb") as file:
+        yield file
+    finally:
+        file.detach()  # or standard input would be closed with it
+
+
+@contextmanager
+def _open(path: str) -> Iterator[IO[bytes]]:
+    try:
+        with _standard_input() if path == "-" else Path(path).open("rb") as file:
             if file.peek(2)[:2] != b"\x1f\x8b":
                 yield file
                 return
@@ -113,11 +126,21 @@ def _open(path: str) -> Iterator[IO[bytes]]:
         raise InputError(f"{path}: damaged gzip file ({error})") from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:  # a name with a zero byte
+        raise InputError(f"{path!r}: {error}") from None
+
+
+def require_readable(path: str) -> None:
+    """Raises InputError for a file that is not there or cannot be opened, before anything is made for it."""
+    if path != "-":
+        with _open(path):
+            pass
 
 
 def _aside(path: Path) -> Path:
+    """Where a file is written until it is whole. One name for all, so that what a killed run left is overwritten."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+    return path.with_name(f".{path.name}.partial")
 
 
 @contextmanager
@@ -134,14 +157,22 @@ def whole_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of `path` at the end, removed on failure."""
-    aside, old = _aside(path), path.with_name(f".{path.name}.{os.getpid()}.old")
-    shutil.rmtree(aside, ignore_errors=True)
+    aside, old = _aside(path), path.with_name(f".{path.name}.old")
+    for left in (aside, old):
+        shutil.rmtree(left, ignore_errors=True)
     aside.mkdir()
     try:
         yield aside
+        if path.is_symlink() or path.is_file():
+            raise InputError(f"{path} is no folder: move it out of the way")
         if path.exists():
             path.rename(old)
-        aside.rename(path)
+        try:
+            aside.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

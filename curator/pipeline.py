@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from curator.conformal import Calibration, accept, calibrate, labels_missing, pr
 from curator.errors import InputError, Interrupted, StoreError
 from curator.exports.card import dataset_card
 from curator.exports.trl import write_dataset
-from curator.files import whole_file, write_json_lines
+from curator.files import require_readable, whole_file, write_json_lines
 from curator.formats.read import read
 from curator.judging import Asked, judge_input
 from curator.options import LabelOptions, Rule, Ties
@@ -42,6 +43,8 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         CuratorError: see `curator.errors`.
     """
     start = time.monotonic()
+    for path in filter(None, (options.raw, options.calibration, options.judge.log)):
+        require_readable(path)
     with open_store(options.db) as store:
         progress.say(f"reading {options.raw} into {options.db}")
         added, rejected = ingest(store, options, progress)
@@ -63,10 +66,11 @@ def label(options: LabelOptions, progress: Progress) -> Result:
 def ingest(store: Store, options: LabelOptions, progress: Progress) -> tuple[dict[str, Added], dict[str, int]]:
     """Read the raw file (and the calibration file) into the store; what cannot be used goes to `rejects.jsonl`."""
     rejected = {"pool": 0, "calibration": 0}
+    limit = None if options.limit is None else min(options.limit, sys.maxsize)
     with whole_file(options.out / "rejects.jsonl") as aside, aside.open("wb") as file:
 
         def pairs(role: str, path: str, advance: Callable[[int, str], None]) -> Iterator[Pair]:
-            for row in islice(read(path, options.input_format), options.limit if role == "pool" else None):
+            for row in islice(read(path, options.input_format), limit if role == "pool" else None):
                 advance(1, "")
                 if isinstance(row, Pair):
                     yield row

@@ -77,8 +77,8 @@ class Template:
         variables = {"conversation": turns, "first": question.first, "second": question.second}
         try:
             texts = [part.render(variables) for part in self._compiled]
-        except jinja2.TemplateError as error:
-            raise RecipeError(f"template {self.name!r}: {error.message}") from None
+        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise RecipeError(f"template {self.name!r}: {error}") from None
         if self.kind is Kind.COMPLETION:
             return [Message("completion", texts[0])]
         return [Message(role, text) for role, text in zip(("system", "user"), texts, strict=True) if text]
@@ -119,11 +119,12 @@ def cut_middle(text: str, most: int) -> str:
     >>> cut_middle("abcdefgh" * 10, 8)
     'abcd\\n[... 72 characters left out ...]\\nefgh'
     """
-    if len(text) <= most:
+    mark = CUT_MARK.format(count=len(text) - most)
+    if len(text) <= most + len(mark):  # a cut would not make it shorter
         return text
     head = (most + 1) // 2
     tail = most - head
-    return text[:head] + CUT_MARK.format(count=len(text) - most) + (text[-tail:] if tail else "")
+    return text[:head] + mark + (text[-tail:] if tail else "")
 
 
 def shorten(question: Question, fits: Callable[[Question], bool]) -> Question | None:
@@ -150,9 +151,10 @@ def shorten(question: Question, fits: Callable[[Question], bool]) -> Question | 
 
 
 _CONTROL = re.compile(
-    r"<\|[^<>|\s]{1,40}\|>|<[｜][^<>]{1,40}[｜]>"
-    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]|<</?SYS>>|</?s>"
-    r"|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>|</?think>|</?tool_call>"
+    r"<\|[^<>|\s]{1,40}\|>|<[｜][^<>]{1,40}[｜]>|\[\|[^\[\]|\s]{1,40}\|\]"
+    r"|\[/?[A-Z]+(?:_[A-Z]+)*\]|<</?SYS>>|</?s>|\[[a-z]?MASK\]|<[se]op>"
+    r"|<(?:start|end)_of_\w{1,20}>|<(?:bos|eos|pad|unk)>|</?think>|</?tool_\w{1,20}>"
+    r"|<(?:extra_id|SPECIAL|unused|reserved)_?\d{1,4}>|<seed:\w{1,40}>"
 )
 
 

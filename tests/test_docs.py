@@ -44,7 +44,7 @@ def test_every_option_and_file_the_readme_names_exists(cli: Cli) -> None:
     cli("label", "--help")
     offered = set(re.findall(r"--[a-z][a-z-]+", cli.out)) | {"--help", "--json", "--db", "--no-deps"}
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-    assert {flag for flag in re.findall(r"`(--[a-z][a-z-]+)", prose)} <= offered
+    assert set(re.findall(r"`(--[a-z][a-z-]+)", prose)) <= offered
     for path in re.findall(r"`((?:curator|recipes|schemas|tests)/[\w./-]*)`", README):
         if ".curated" not in path:
             assert (ROOT / path).exists(), path

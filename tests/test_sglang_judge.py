@@ -332,8 +332,9 @@ def test_two_servers_share_the_work(server: FakeSGLang) -> None:
 
 
 @pytest.mark.parametrize("fault", ["reset", "die"])
-def test_one_of_two_servers_dies(server: FakeSGLang, quick: None, fault: str) -> None:
-    with FakeSGLang(delay=0.005) as dying:
+def test_one_of_two_servers_dies(quick: None, fault: str) -> None:
+    # The other one is slow, so that it cannot have answered everything before this one's third request.
+    with FakeSGLang(delay=0.05) as server, FakeSGLang(delay=0.005) as dying:
         # From its third request on it answers no more.
         dying.poison = lambda text: fault if dying.requests > 2 else None
         asked = questions(100)

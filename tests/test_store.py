@@ -214,7 +214,7 @@ def test_a_users_query_reads_the_store_and_nothing_else(tmp_path: Path, sql: str
 
 
 def test_any_text_goes_in_and_comes_out(store: Store) -> None:
-    texts = ["\0 zero", "\x1b[31mred", "‮right to left", "'; DROP TABLE pair; --", "😀" * 3, "a\r\n\tb", "{{ x }}"]
+    texts = ["\0 zero", "\x1b[31mred", "\u202eright to left", "'; DROP TABLE pair; --", "😀" * 3, "a\r\n\tb", "{{ x }}"]
     rows = [Pair((Message("user", text),), text + "a", text + "b", Verdict.A, text, {text: text}) for text in texts]
     replace_input(store, [("pool", rows)])
     found = [row for batch in views.dataset(store) for row in batch.to_pylist()]

@@ -261,7 +261,7 @@ def test_contents_that_meet_never_become_control_tokens(name: str, prompt: str, 
 
 
 def _harmless(text: str) -> bool:
-    return not any(control in text for control in ALL_CONTROL) and not any("\ufdd0" <= c <= "\ufdd3" for c in text)
+    return not any(control in text for control in ALL_CONTROL) and not any("\ufdd0" <= c <= "\ufdef" for c in text)
 
 
 @each_model()
@@ -281,7 +281,7 @@ def test_ordinary_text_is_tokenised_as_ever(
 
 @each_model("unigram", "prepending")
 @settings(max_examples=30, deadline=None)
-@given(HOSTILE.filter(lambda text: not any("\ufdd0" <= c <= "\ufdd3" for c in text)))
+@given(HOSTILE.filter(lambda text: not any("\ufdd0" <= c <= "\ufdef" for c in text)))
 def test_contents_reach_the_model_verbatim(name: str, content: str) -> None:
     model, judge, original = built(name)
     asked = question("why", content, "no")

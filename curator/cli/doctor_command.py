@@ -15,7 +15,7 @@ from curator.cli import options
 @click.command("doctor")
 @options.recipe
 @options.judge
-@click.option("--min-label-mass", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="As for label.")
+@click.option("--min-label-mass", type=options.Number(0, 1), default=0.25, show_default=True, help="As for label.")
 @options.as_json
 def command(as_json: bool, min_label_mass: float, **values: Any) -> int:
     """Check a judge: is it up, does it answer, is it biased.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -67,6 +68,13 @@ def run(arguments: list[str] | None = None) -> int:
 
     0 done; 1 error; 2 usage; 3 some pairs not judged; 4 no threshold; 5 no judge reachable; 130 interrupted.
     """
+    for argument in sys.argv[1:] if arguments is None else arguments:
+        if not _is_text(argument):
+            click.echo(f"Error: {argument!a} is not UTF-8: rename the file", err=True)
+            return USAGE
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows a mark
     try:
         code: Any = curator.main(arguments, prog_name="curator", standalone_mode=False)
         return code if isinstance(code, int) else OK
@@ -82,6 +90,14 @@ def run(arguments: list[str] | None = None) -> int:
     except (CuratorError, OSError, click.Abort, KeyboardInterrupt) as error:
         click.echo(f"Error: {clean(_message(error))}", err=True)
         return _CODES.get(type(error), FAILED)
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _CODES: dict[type[BaseException], int] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +25,16 @@ class Level(click.ParamType[Fraction]):
             return value if isinstance(value, Fraction) else exact(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number in a range; unlike every other number, NaN is in all of them for Click."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number to work with", param, ctx)
+        return number
 
 
 def option(name: str, **settings: Any) -> Callable[[Command], Command]:
@@ -72,7 +83,7 @@ rule = together(
         help='A person\'s "tie" on a calibration pair: an error of any label, or left out of calibration.',
     ),
     option(
-        "--min-label-mass", type=click.FloatRange(0, 1), default=0.25, show_default=True,
+        "--min-label-mass", type=Number(0, 1), default=0.25, show_default=True,
         help="A reply in which the two labels hold less of the probability is no verdict.",
     ),
 )  # fmt: skip
@@ -88,7 +99,7 @@ judge = together(
     ),
     option("--batch", type=click.IntRange(1, 4096), help="Prompts a request.  [default: 16; embedded: 8]"),
     option("--in-flight", type=click.IntRange(1, 1024), help="Requests in flight a server.  [default: 4]"),
-    option("--retry-seconds", type=click.FloatRange(0), default=120.0, show_default=True, help="How long to retry."),
+    option("--retry-seconds", type=Number(0), default=120.0, show_default=True, help="How long to retry."),
     option("--sglang-python", metavar="FILE", help="Python that has SGLang, for --judge-model.  [default: this one]"),
     option("--sglang-args", default="", metavar="FLAGS", help="More flags for the server of --judge-model."),
 )  # fmt: skip

@@ -28,15 +28,16 @@ def command(query: str, db: Path, as_json: bool) -> None:
     from curator.store import views
 
     table = views.query(db, query)
-    rows = table.to_pylist()
     if as_json:
-        for row in rows:
+        for row in table.to_pylist():
             click.echo(orjson.dumps(row, default=str).decode())
         return
-    click.echo(clean(_aligned(table.column_names, [list(row.values()) for row in rows])))
+    click.echo(
+        clean(_aligned(table.column_names, list(zip(*(column.to_pylist() for column in table.columns), strict=True))))
+    )
 
 
-def _aligned(names: list[str], rows: list[list[Any]]) -> str:
+def _aligned(names: list[str], rows: list[tuple[Any, ...]]) -> str:
     cells = [names, *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]

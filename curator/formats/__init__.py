@@ -12,6 +12,10 @@ from curator.formats.base import Format
 FORMATS: dict[str, Format] = {module.FORMAT.name: module.FORMAT for module in (canonical, chosen_rejected)}
 
 
+class UnknownFormat(InputError):
+    """A row has the fields of no format."""
+
+
 def detect(keys: frozenset[str], file: str) -> Format:
     """The one format whose fields are all among `keys`.
 
@@ -24,6 +28,6 @@ def detect(keys: frozenset[str], file: str) -> Format:
     known = "; ".join(f"{entry.name} ({', '.join(sorted(entry.required))})" for entry in FORMATS.values())
     shown = ", ".join(sorted(keys)[:20]) or "none"
     if not fitting:
-        raise InputError(f"{file}: no known format has the fields {shown}. Formats: {known}")
+        raise UnknownFormat(f"{file}: no known format has the fields {shown}. Formats: {known}")
     names = " and ".join(entry.name for entry in fitting)
     raise InputError(f"{file}: the fields {shown} fit {names}; say which with --input-format")

@@ -44,7 +44,10 @@ def conversation(prompt: str | list[dict[str, str]]) -> tuple[Message, ...]:
 
 def source_id(row: Mapping[str, Any]) -> str | None:
     """The row's own id as text."""
-    return None if row.get("id") is None else str(row["id"])
+    value = row.get("id")
+    if isinstance(value, float):  # JSON integers beyond 64 bits are read as such, and different ones become equal
+        raise BadRow("id", "is too large a number: write it as text")
+    return None if value is None else str(value)
 
 
 def rest(row: Mapping[str, Any], *used: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from curator.errors import InputError
 from curator.files import Reject, Row, read_rows
-from curator.formats import FORMATS, detect
+from curator.formats import FORMATS, UnknownFormat, detect
 from curator.formats.base import BadRow, Format
 from curator.pair import Pair
 
@@ -25,13 +25,22 @@ def read(path: str, input_format: str | None = None) -> Iterator[Pair | Reject]:
     if input_format is not None and input_format not in FORMATS:
         raise InputError(f"no raw format is named {input_format!r}; there are: {', '.join(FORMATS)}")
     chosen = FORMATS[input_format] if input_format else None
+    unknown: UnknownFormat | None = None
     for row in read_rows(path):
         if isinstance(row, Reject):
             yield row
             continue
         if chosen is None:
-            chosen = detect(frozenset(row.values), row.file)
+            try:
+                chosen = detect(frozenset(row.values), row.file)
+            except UnknownFormat as error:
+                # One bad row is a reject wherever it stands; that no row at all fits is said at the end.
+                unknown = unknown or error
+                yield row.reject("row", "has the fields of no known format")
+                continue
         yield _to_pair(row, chosen)
+    if chosen is None and unknown is not None:
+        raise unknown
 
 
 def _to_pair(row: Row, chosen: Format) -> Pair | Reject:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,15 +22,43 @@ GET_SECONDS = 10
 
 
 class Transient(Exception):
-    """Worth another try. `unreachable`: nothing answered; `after`: seconds the server asked to wait."""
+    """Worth another try.
 
-    def __init__(self, reason: str, *, unreachable: bool = False, after: float = 0.0) -> None:
+    Attributes:
+        unreachable: nothing answered.
+        busy: the server speaks of itself, not of what it was asked: it has no room, or nobody behind it.
+        after: seconds the server asked to wait.
+    """
+
+    def __init__(self, reason: str, *, unreachable: bool = False, busy: bool = False, after: float = 0.0) -> None:
         super().__init__(reason)
-        self.reason, self.unreachable, self.after = reason, unreachable, after
+        self.reason, self.unreachable, self.busy, self.after = reason, unreachable, busy, after
 
 
 class Refused(Exception):
     """The server will not take this request, however often it is sent."""
+
+
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+
+
+def address(url: str) -> str:
+    """A server's base URL, checked.
+
+    Raises:
+        JudgeError: it is none, or holds credentials beside those of SGLANG_API_KEY.
+    """
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, a port that is no number
+        good = False
+    if not good:
+        what = _CREDENTIALS.sub("//", url)
+        raise JudgeError(f"{what!r} is no server address: give one like http://127.0.0.1:30000")
+    if "@" in parts.netloc and os.environ.get("SGLANG_API_KEY"):
+        raise JudgeError(f"{shown(url)}: give credentials in the URL or SGLANG_API_KEY, not both")
+    return url.rstrip("/")
 
 
 def shown(url: str) -> str:
@@ -43,14 +74,24 @@ def backoff(state: RetryCallState) -> float:
     return max(getattr(error, "after", 0.0), wait_random_exponential(multiplier=0.5, max=15)(state))
 
 
-def open_session() -> aiohttp.ClientSession:
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def open_session(urls: Sequence[str]) -> aiohttp.ClientSession:
     """A session for judge servers. A key for them is read from the environment variable SGLANG_API_KEY."""
-    key = os.environ.get("SGLANG_API_KEY")
+    key = os.environ.get("SGLANG_API_KEY", "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise JudgeError("SGLANG_API_KEY holds characters that no key has")
     return aiohttp.ClientSession(
         headers={"Authorization": f"Bearer {key}"} if key else {},
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=REPLY_SECONDS),
         connector=aiohttp.TCPConnector(limit=0),
-        trust_env=True,
+        trust_env=not all(map(_is_local, urls)),  # a proxy to the outer world does not know this machine
     )
 
 
@@ -73,11 +114,17 @@ async def request(session: aiohttp.ClientSession, method: str, url: str, body: d
             text = await reply.read()
             status, after = reply.status, reply.headers.get("Retry-After", "")
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Transient(str(error) or type(error).__name__, unreachable=True) from None
+        # aiohttp's messages may quote the URL as it was given, credentials and all.
+        reason = _CREDENTIALS.sub("//", str(error)) or type(error).__name__
+        raise Transient(reason, unreachable=True) from None
     if status in {401, 403}:
         raise JudgeError(f"{shown(url)} refuses the key (HTTP {status}); put the right one in SGLANG_API_KEY")
     if status in {408, 425, 429} or status >= 500:
-        raise Transient(f"HTTP {status}: {message(text)}", after=min(float(after), 60.0) if after.isdigit() else 0.0)
+        raise Transient(
+            f"HTTP {status}: {message(text)}",
+            busy=status in {429, 502, 503, 504},
+            after=min(float(after), 60.0) if after.isdecimal() else 0.0,
+        )
     if status >= 400:
         raise Refused(f"HTTP {status}: {message(text)}")
     try:

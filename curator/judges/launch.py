@@ -36,11 +36,15 @@ async def running_server(
     Raises:
         JudgeError: the server ended or did not answer in time; the message ends with its last lines.
     """
+    try:
+        flags = shlex.split(arguments)
+    except ValueError as error:
+        raise JudgeError(f"--sglang-args {arguments!r}: {error}") from None
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     command = [
         python or sys.executable, "-m", "sglang.launch_server", "--model-path", model,
-        "--host", "127.0.0.1", "--port", str(port), "--enable-cache-report", *shlex.split(arguments),
+        "--host", "127.0.0.1", "--port", str(port), "--enable-cache-report", *flags,
     ]  # fmt: skip
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from curator.errors import JudgeError
+from curator.judges.http import Refused
 from curator.judges.tokenizer import JudgeTokenizer
 from curator.pair import Message, Order
 from curator.prompts import Kind, Question, Template, defang
@@ -106,20 +107,14 @@ class TextPrompter:
         """
         before = between = after = ""
         if template.kind is Kind.CHAT:
-            roles = ["system", "user"] if template.system else ["user"]
-            messages = [{"role": role, "content": _SLOT.format(i)} for i, role in enumerate(roles)]
-            kwargs = {"add_generation_prompt": True, "chat_template_kwargs": {"enable_thinking": False}}
-            ids = (await post("/v1/tokenize", {"messages": messages, **kwargs}))["tokens"]
-            text = (await post("/v1/detokenize", {"tokens": ids, "skip_special_tokens": False}))["text"]
-            again = (await post("/v1/tokenize", {"prompt": text}))["tokens"]
-            if len(again) == len(ids) + 1 and again[1:] == ids:  # the tokenizer adds a first token of its own
-                text = (await post("/v1/detokenize", {"tokens": ids[1:], "skip_special_tokens": False}))["text"]
-            pieces = [text]
-            for i in range(len(roles)):
-                pieces = pieces[:-1] + pieces[-1].split(_SLOT.format(i))
-            if len(pieces) != len(roles) + 1:
-                raise JudgeError("the server's chat template does not show messages as they are; give --tokenizer")
-            before, between, after = pieces[0], pieces[1] if len(roles) == 2 else "", pieces[-1]
+            try:
+                before, between, after = await _frame(post, ["system", "user"] if template.system else ["user"])
+            except (JudgeError, Refused):
+                if not template.system:
+                    raise
+                # Some templates know no system role: what it says then opens the user's message.
+                before, _, after = await _frame(post, ["user"])
+                between = "\n\n"
         prompter = cls(template, before, between, after, (0, 0))
         text = str(prompter.prompt(sample).content)
         start = (await post("/v1/tokenize", {"prompt": text}))["tokens"]
@@ -135,6 +130,23 @@ class TextPrompter:
         texts = [message.content for message in self._template.render(question.map(defang))]
         middle = texts[0] if len(texts) == 1 else texts[0] + self._between + texts[1]
         return Prompt(question, self._before + middle + self._after, None)
+
+
+async def _frame(post: Post, roles: list[str]) -> tuple[str, str, str]:
+    """What a server's chat template writes before, between and after messages of these roles."""
+    messages = [{"role": role, "content": _SLOT.format(i)} for i, role in enumerate(roles)]
+    kwargs = {"add_generation_prompt": True, "chat_template_kwargs": {"enable_thinking": False}}
+    ids = (await post("/v1/tokenize", {"messages": messages, **kwargs}))["tokens"]
+    text = (await post("/v1/detokenize", {"tokens": ids, "skip_special_tokens": False}))["text"]
+    again = (await post("/v1/tokenize", {"prompt": text}))["tokens"]
+    if len(again) == len(ids) + 1 and again[1:] == ids:  # the tokenizer adds a first token of its own
+        text = (await post("/v1/detokenize", {"tokens": ids[1:], "skip_special_tokens": False}))["text"]
+    pieces = [text]
+    for i in range(len(roles)):
+        pieces = pieces[:-1] + pieces[-1].split(_SLOT.format(i))
+    if len(pieces) != len(roles) + 1:
+        raise JudgeError("the server's chat template does not show messages as they are; give --tokenizer")
+    return pieces[0], pieces[1] if len(roles) == 2 else "", pieces[-1]
 
 
 SAMPLE = Question("", Order.AB, (Message("user", "Name a colour."),), "Blue.", "Red.")

@@ -47,6 +47,8 @@ def read_log(path: str) -> Iterator[Reading | Reject]:
             yield row
         elif bad := row.check("judgment"):
             yield bad
+        elif isinstance(row.values["id"], float):
+            yield row.reject("id", "is no whole number that can be told from others: write it as text")
         else:
             yield _reading(row.values)
 

@@ -9,13 +9,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from curator.errors import JudgeError, JudgeUnreachable
 from curator.judges.base import judgment
-from curator.judges.http import Refused, Transient, backoff, message, open_session, request, shown
+from curator.judges.http import Refused, Transient, address, backoff, message, open_session, request, shown
 from curator.judges.prompting import SAMPLE, OnOverlong, Prompt, Prompter, TextPrompter, TokenPrompter
 from curator.judges.tokenizer import JudgeTokenizer
 from curator.pair import JudgeInfo, Judgment
@@ -51,10 +50,7 @@ class SGLangJudge:
         in_flight: int = IN_FLIGHT,
         retry_seconds: float = 120.0,
     ) -> None:
-        for url in urls:
-            if urlsplit(url).scheme not in {"http", "https"}:
-                raise JudgeError(f"{shown(url)!r} is no server address: give one like http://127.0.0.1:30000")
-        self._urls = [url.rstrip("/") for url in urls]
+        self._urls = list(dict.fromkeys(address(url) for url in urls))
         self._template, self._tokenizer, self._on_overlong = template, tokenizer, on_overlong
         self._batch, self._in_flight, self._retry_seconds = batch, in_flight, retry_seconds
         self._prompter: Prompter
@@ -65,7 +61,7 @@ class SGLangJudge:
         return self._info
 
     async def __aenter__(self) -> Self:
-        self._session = open_session()
+        self._session = open_session(self._urls)
         try:
             await self._introduce()
         except BaseException:
@@ -133,12 +129,13 @@ class SGLangJudge:
             model = await self._get(url, "/model_info", "/get_model_info")
         except (Transient, Refused) as error:
             raise JudgeUnreachable(f"no SGLang server answers at {shown(url)}: {error}") from None
-        server: dict[str, Any] = {}
-        context = 0
+        if not isinstance(model, dict) or not isinstance(model.get("model_path"), str):
+            raise JudgeError(f"{shown(url)} answers, but not as an SGLang server does")
         try:
             server = await self._get(url, "/server_info", "/get_server_info")
         except (Transient, Refused):
-            pass  # a router has no such page; what it would say is recorded as unknown
+            server = None  # a router has no such page; what it would say is recorded as unknown
+        server = server if isinstance(server, dict) else {}
         try:
             # The longest input is a little less than the model's context; only /server_info says how much.
             context = int(
@@ -146,8 +143,6 @@ class SGLangJudge:
             )
         except (Transient, Refused, LookupError, TypeError, ValueError):
             context = 0
-        if not isinstance(model, dict) or "model_path" not in model:
-            raise JudgeError(f"{shown(url)} answers, but not as an SGLang server does")
         settings = {
             "model": model["model_path"],
             "weights": model.get("weight_version"),
@@ -226,7 +221,7 @@ class SGLangJudge:
             error = state.outcome.exception() if state.outcome else None
             alone = prompts == 1 or getattr(error, "unreachable", False)
             limit = self._retry_seconds if alone else min(self._retry_seconds, BATCH_RETRY_SECONDS)
-            return (state.seconds_since_start or 0.0) >= limit
+            return (state.seconds_since_start or 0.0) + getattr(error, "after", 0.0) >= limit
 
         return stop
 
@@ -243,8 +238,8 @@ class SGLangJudge:
                 with attempt:
                     return answers + await self._generate(url, good)
         except Transient as error:
-            if error.unreachable:
-                raise
+            if error.unreachable or (error.busy and len(good) == 1):
+                raise  # so patiently asked, for so little: it is the server, not the prompt
             reason = error.reason
         except Refused as error:
             reason = str(error)
@@ -274,6 +269,9 @@ async def _next(done: asyncio.Queue[Any], tasks: list[asyncio.Task[None]]) -> An
     """The next finished batch; an error in any task is raised here."""
     getting = asyncio.ensure_future(done.get())
     try:
+        # A task may have failed while the caller was busy with the last batch, and nobody has seen that yet.
+        for failed in [task for task in tasks if task.done()]:
+            failed.result()
         waiting: set[asyncio.Future[Any]] = {getting, *(task for task in tasks if not task.done())}
         while not getting.done():
             finished, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -304,8 +302,14 @@ def _judgment(prompt: Prompt, reply: Any, labels: list[int], seconds: float) -> 
         raise Transient(f"a reply is about {counted} prompt tokens, but {sent} were sent")
     return judgment(
         prompt.question, first, second,
-        note=prompt.note, prompt_tokens=counted, cached_tokens=meta.get("cached_tokens"), seconds=seconds,
+        note=prompt.note, prompt_tokens=_count(counted), cached_tokens=_count(meta.get("cached_tokens")),
+        seconds=seconds,
     )  # fmt: skip
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; None where a server says something else."""
+    return value if isinstance(value, int) and 0 <= value < 2**31 else None
 
 
 def _failed(prompt: Prompt, reason: str) -> Judgment:

@@ -23,8 +23,8 @@ from curator.pair import Message, content_id
 from curator.prompts import Kind, Question, Template, shorten
 
 # Unicode noncharacters: no text means anything by them, and no tokenizer has them in its vocabulary.
-_OPEN, _CLOSE, _CONTROL, _END = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3"
-_PRIVATE = re.compile("[\ufdd0-\ufdd3]")
+_OPEN, _CLOSE, _CONTROL, _END, _EDGE = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3", "\ufdd4"
+_PRIVATE = re.compile("[\ufdd0-\ufdd4]")
 
 
 class JudgeTokenizer:
@@ -38,6 +38,9 @@ class JudgeTokenizer:
 
     def __init__(self, tokenizer: dict[str, Any], chat_template: str | None, special: Mapping[str, str]) -> None:
         self._chat_template = chat_template
+        self._digest = content_id(
+            orjson.dumps(tokenizer).decode(), chat_template or "", *sorted(map(str, special.items()))
+        )
         self._special = dict(special)
         original = Tokenizer.from_str(orjson.dumps(tokenizer).decode())
         added = tokenizer.get("added_tokens") or []
@@ -46,9 +49,9 @@ class JudgeTokenizer:
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if added else None
         self._number = {text: i for i, text in enumerate(self._control)}
         renamed = [{**token, "content": f"{_CONTROL}{i}{_END}", "normalized": False} for i, token in enumerate(added)]
-        self._tokenizer = Tokenizer.from_str(
-            orjson.dumps({**tokenizer, "added_tokens": renamed, "post_processor": None}).decode()
-        )
+        model = _without(tokenizer["model"], self._number)
+        changed = {**tokenizer, "model": model, "added_tokens": renamed, "post_processor": None}
+        self._tokenizer = Tokenizer.from_str(orjson.dumps(changed).decode())
         # A renamed token may get a new id where the old name also stands in the model's vocabulary.
         self._ids = {
             self._tokenizer.token_to_id(f"{_CONTROL}{i}{_END}"): int(token["id"]) for i, token in enumerate(added)
@@ -65,11 +68,13 @@ class JudgeTokenizer:
         Raises:
             JudgeError: there is no `tokenizer.json` to be had.
         """
-        tokenizer = orjson.loads(_fetch(source, "tokenizer.json").read_bytes())
+        tokenizer = _object(_fetch(source, "tokenizer.json"))
         try:
-            config = orjson.loads(_fetch(source, "tokenizer_config.json").read_bytes())
+            file = _fetch(source, "tokenizer_config.json")
         except JudgeError:
             config = {}
+        else:
+            config = _object(file)
         template = config.get("chat_template")
         if isinstance(template, list):
             template = next((entry["template"] for entry in template if entry["name"] == "default"), None)
@@ -82,12 +87,15 @@ class JudgeTokenizer:
             for name, value in config.items()
             if name.endswith("_token") and isinstance(value, (str, dict))
         }
-        return cls(tokenizer, template, special)
+        try:
+            return cls(tokenizer, template, special)
+        except Exception as error:  # tokenizers raises no type of its own
+            raise JudgeError(f"{source}: tokenizer.json cannot be used: {error}") from None
 
     @property
     def digest(self) -> str:
-        """Hash of what shapes a prompt besides curator's template."""
-        return content_id(self._chat_template or "", *self._control)
+        """Hash of what makes token ids of a prompt."""
+        return self._digest
 
     @cached_property
     def _environment(self) -> jinja2.Environment:
@@ -113,9 +121,9 @@ class JudgeTokenizer:
         variables = {**self._special, "add_generation_prompt": True, "enable_thinking": False}
         try:
             return self._template.render(variables, messages=turns)
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             if len(turns) != 2:
-                raise JudgeError(f"the model's chat template fails: {error.message}") from None
+                raise JudgeError(f"the model's chat template fails: {error}") from None
         # Some templates know no system role: what it says then opens the user's message.
         return self._chat([Message("user", f"{messages[0].content}\n\n{messages[1].content}")])
 
@@ -123,7 +131,10 @@ class JudgeTokenizer:
         text = _PRIVATE.sub("\ufffd", text)
         if self._pattern is None:
             return text
-        return self._pattern.sub(lambda match: f"{_OPEN}{self._number[match[0]]}{_CLOSE}", text)
+        text = self._pattern.sub(lambda match: f"{_OPEN}{self._number[match[0]]}{_CLOSE}", text)
+        # Beside other text, half a control token must not become a whole one. White space stays outside for `trim`.
+        core = text.strip()
+        return text.replace(core, f"{_EDGE}{core}{_EDGE}", 1) if core else f"{text}{_EDGE}"
 
     def text(self, template: Template, question: Question) -> str:
         """The prompt with the template's control tokens under private names and everyone else's as plain text."""
@@ -131,7 +142,7 @@ class JudgeTokenizer:
         text = messages[0].content if template.kind is Kind.COMPLETION else self._chat(messages)
         if self._pattern is None:
             return text
-        text = self._pattern.sub(lambda match: f"{_CONTROL}{self._number[match[0]]}{_END}", text)
+        text = self._pattern.sub(lambda match: f"{_CONTROL}{self._number[match[0]]}{_END}", text).replace(_EDGE, "")
         return re.sub(f"{_OPEN}([0-9]+){_CLOSE}", lambda match: self._control[int(match[1])], text)
 
     def encode(self, template: Template, question: Question) -> list[int]:
@@ -173,6 +184,26 @@ class JudgeTokenizer:
         if found[0] == found[1]:
             raise JudgeError(f"the labels {template.labels} are one and the same token of this model")
         return found[0], found[1]
+
+
+def _without(model: dict[str, Any], number: Mapping[str, int]) -> dict[str, Any]:
+    """The model without pieces that are control strings: text would be read as control by way of its vocabulary."""
+    if model.get("type") == "Unigram":
+        pieces = [
+            [f"{_CONTROL}{number[text]}{_END}" if text in number else text, score] for text, score in model["vocab"]
+        ]
+        return {**model, "vocab": pieces}
+    return model
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        values = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise JudgeError(f"{path}: {error}") from None
+    if not isinstance(values, dict):
+        raise JudgeError(f"{path}: is not a JSON object")
+    return values
 
 
 def _fetch(source: str, name: str) -> Path:

@@ -61,7 +61,9 @@ class Store:
 
     def arrow(self, sql: str, values: Values = None) -> pa.Table:
         """The result of a query as an Arrow table."""
-        return self._db.sql(sql, params=values).to_arrow_table()
+        if (result := self._db.sql(sql, params=values)) is None:
+            raise StoreError("the statement has no result")
+        return result.to_arrow_table()
 
     def stream(self, sql: str, batch: int) -> Iterator[pa.RecordBatch]:
         """The result of a query, some rows at a time; other statements may run in between."""
@@ -134,6 +136,10 @@ def open_store(path: Path, *, create: bool = True, read_only: bool = False) -> S
         connection = duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
         # Everything that comes in or goes out passes through Arrow: SQL needs no file but the store itself.
         connection.execute("SET enable_external_access = false")
+        kept = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
+        if kept.fetchall() in ([], [(None,)]):  # DuckDB opens JSON, CSV or Parquet as a database in memory
+            connection.close()
+            raise StoreError(f"{path}: is no DuckDB file; nothing would be kept")
     except duckdb.Error as error:
         raise _opening_failed(path, str(error)) from None
     except OSError as error:

@@ -50,7 +50,8 @@ def main(out: Path) -> None:
         coverage.append(taken.mean())
     print(
         f"1,000 other draws of the {calibrates.sum()} labels, alpha {alpha}: mean share wrong among accepted "
-        f"{np.mean(errors):.3f} (standard error {np.std(errors) / 1000**0.5:.3f}), mean coverage {np.mean(coverage):.2f}"
+        f"{np.mean(errors):.3f} (standard error {np.std(errors) / 1000**0.5:.3f}), "
+        f"mean coverage {np.mean(coverage):.2f}"
     )
 
 
