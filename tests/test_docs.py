@@ -64,16 +64,14 @@ def without_times(text: str) -> list[str]:
 
 @pytest.mark.embedded
 def test_the_quick_start_prints_what_the_readme_shows(tmp_path: Path) -> None:
-    """The very command of the README, in a copy of the folder it runs in; minutes, as the README says."""
+    """The very command of the README, but for the folder it writes to; minutes, as the README says."""
     pytest.importorskip("torch", reason="the embedded judge is not installed")
     line = next(line for line in README.splitlines() if "curator label recipes/quickstart" in line)
     command = shlex.split(line.rpartition("&&")[2])
     assert command[0] == "curator"
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes", target_is_directory=True)
-    (tmp_path / "curator").symlink_to(ROOT / "curator", target_is_directory=True)
     out = tmp_path / "out"
     done = subprocess.run(
-        [sys.executable, "-m", *command, "--out", str(out)], capture_output=True, text=True, check=False, cwd=tmp_path
+        [sys.executable, "-m", *command, "--out", str(out)], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
     shown = block("quickstart").replace("recipes/quickstart/pairs.curated", str(out))

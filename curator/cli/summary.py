@@ -51,11 +51,12 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
 def summary(result: dict[str, Any], out: Path, db: Path) -> str:
     """The end of `curator label`."""
     asked = result["judgments"]
-    rate = f" ({result['pairs_per_second']:.3g} pairs/s)" if result["pairs_per_second"] else ""
+    seconds, speed = result["judging_seconds"], result["pairs_per_second"]
+    rate = f" in {seconds:.3g} s ({speed:,.3g} pairs/s)" if asked["asked"] and speed else ""
     lines = [
         f"rows         {result['rows']:,} = {result['pairs']:,} pairs + {result['duplicates']:,} duplicates "
         f"+ {result['rejected']:,} rejects",
-        f"judgments    {asked['cached']:,} cached, {asked['asked']:,} new in {result['judging_seconds']:.3g} s{rate}",
+        f"judgments    {asked['cached']:,} cached, {asked['asked']:,} new{rate}",
         *decision_lines(result),
         "",
         f"dataset      {out / 'dataset'}: {result['dataset']['auto']:,} auto labels, "

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.quickstart_error recipes/quickstart/pairs.curated
 
-One line for the run in that folder, and one for what the same scores give over 1,000 other random draws of the labels.
+For the run in that folder, by kind of pair, and for what the same scores give over 1,000 other draws of the labels.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def main(out: Path) -> None:
         answers[row["id"]] = row["label"]
     with open_store(out / "curator.duckdb", create=False) as store:
         rows = store.rows(
-            """SELECT source_id, log_odds, decision, c.pair_id IS NOT NULL FROM input_row JOIN score USING (pair_id)
+            """SELECT source_id, log_odds, decision, c.pair_id IS NOT NULL, metadata::JSON->>'kind'
+            FROM input_row JOIN pair USING (pair_id) JOIN score USING (pair_id)
             LEFT JOIN decision USING (pair_id) LEFT JOIN calibration_label c USING (pair_id) ORDER BY position"""
         )
         alpha = store.rows("SELECT alpha FROM calibration ORDER BY calibration_id DESC LIMIT 1")[0][0]
@@ -39,6 +40,9 @@ def main(out: Path) -> None:
         f"this run: {accepted.sum()} of {pool.sum()} accepted, {wrong[accepted].sum()} of them wrong "
         f"({wrong[accepted].mean():.3f}); accepting all: {wrong[pool].mean():.3f} wrong"
     )
+    kinds = np.array([row[4] for row in rows])
+    right = sorted(((1 - wrong[kinds == kind].mean(), kind) for kind in set(kinds)), reverse=True)
+    print("right by what is wrong with the worse answer: " + ", ".join(f"{kind} {share:.2f}" for share, kind in right))
     random = np.random.default_rng(0)
     errors, coverage = [], []
     for _ in range(1_000):
