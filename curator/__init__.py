@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "label"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     # Importing curator must stay cheap; `curator.label` brings DuckDB and Arrow with it when it is first used.
     if name == "label":

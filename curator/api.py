@@ -24,9 +24,9 @@ def label(
     judge: str | None = None,
     template: str | None = None,
     calibration: str | Path | None = None,
-    alpha: str | Fraction = "0.1",
+    alpha: str | float | Fraction = "0.1",
     guarantee: Guarantee | str = "fdr",
-    delta: str | Fraction = "0.1",
+    delta: str | float | Fraction = "0.1",
     ties: Ties | str = "error",
     min_label_mass: float = 0.25,
     input_format: str | None = None,
@@ -36,7 +36,7 @@ def label(
     """Label raw pairs; see `curator label --help` for what each argument means.
 
     Args:
-        alpha, delta: exact, as text ("0.05") or Fraction; a float is refused.
+        alpha, delta: used exactly as written: 0.07 is 7/100, not the binary number nearest to it.
 
     Returns:
         The object of `run.json` (schemas/run.schema.json).
@@ -51,7 +51,7 @@ def label(
         raw=str(raw),
         out=folder,
         db=Path(db) if db is not None else folder / "curator.duckdb",
-        rule=Rule(Guarantee(guarantee), exact(alpha), exact(delta), Ties(ties), min_label_mass),
+        rule=Rule(Guarantee(guarantee), exact(str(alpha)), exact(str(delta)), Ties(ties), min_label_mass),
         judge=JudgeChoice(
             urls=urls,
             model=judge_model,

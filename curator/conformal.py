@@ -363,12 +363,14 @@ def _binomial_quantile(k: int, rate: float, power: float) -> int:
 def promise(calibration: Calibration) -> str:
     """The sentence that was bought: what is true of this threshold, and no more."""
     c, alpha = calibration, f"{float(calibration.alpha):g}"
+    if not c.n:
+        return "No labelled pairs yet: nothing is promised, and nothing is auto-labelled."
     if c.threshold is None:
         return f"No threshold keeps the {c.guarantee} promise at alpha {alpha}: nothing is auto-labelled."
     if c.guarantee is Guarantee.FDR:
         return (
             f"On average over calibration draws, at most {alpha} of the pairs accepted in this batch carry a label "
-            "that the annotators would not give (fdr: expected share of wrong among accepted)."
+            "that the annotators would not give, a draw that accepts none counting as 0 (fdr)."
         )
     if c.guarantee is Guarantee.PAC:
         return (

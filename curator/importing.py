@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from curator.errors import InputError
 from curator.exports.queue import Answer, read_answers
 from curator.files import Reject
 from curator.store import Store
-from curator.store.labels import AddedLabels, Label, add_labels, drawn_without_label, unknown_pairs
+from curator.store.labels import AddedLabels, Label, add_labels, drawn_without_label, labelled_pairs, unknown_pairs
 
 CHUNK = 5_000
 
@@ -38,6 +40,21 @@ def import_labels(store: Store, files: Sequence[str], annotator: str) -> dict[st
                 chunk = []
         _store(store, chunk, annotator, totals, refused)
     return {**totals, "refused": refused, "draw_left": drawn_without_label(store)}
+
+
+def require_imported(store: Store, queue: Path) -> None:
+    """Raises InputError where a queue about to be written again holds labels that the store does not."""
+    if not queue.is_file():
+        return
+    filled = [
+        answer for answer in read_answers(str(queue), store.seed) if isinstance(answer, Answer) and answer.verdict
+    ]
+    known = labelled_pairs(store, [answer.pair_id for answer in filled])
+    if lost := sum(answer.pair_id not in known for answer in filled):
+        raise InputError(
+            f"{queue} holds {lost:,} labels that are not imported yet, and would be written again. Run "
+            f"`curator import {queue} --db {store.path}` first, or move the file away."
+        )
 
 
 def _store(store: Store, answers: list[Answer], annotator: str, totals: dict[str, int], refused: list[str]) -> None:

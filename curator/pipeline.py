@@ -21,13 +21,20 @@ from curator.exports.card import dataset_card
 from curator.exports.trl import write_dataset
 from curator.files import require_readable, whole_file, write_json_lines
 from curator.formats.read import read
+from curator.importing import require_imported
 from curator.judging import Asked, judge_input
 from curator.options import LabelOptions, Rule, Ties
 from curator.pair import JudgeInfo, Pair
 from curator.preference import entropy_at, preference
 from curator.progress import Progress
 from curator.store import Store, open_store, views
-from curator.store.decisions import add_calibration, judged_pairs, replace_decisions, replace_scores
+from curator.store.decisions import (
+    add_calibration,
+    earlier_tries,
+    judged_pairs,
+    replace_decisions,
+    replace_scores,
+)
 from curator.store.judgments import latest_judge
 from curator.store.labels import draw_for_calibration, drawn_without_label
 from curator.store.pairs import Added, replace_input
@@ -46,6 +53,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
     for path in filter(None, (options.raw, options.calibration, options.judge.log)):
         require_readable(path)
     with open_store(options.db) as store:
+        require_imported(store, options.out / "queue.jsonl")
         progress.say(f"reading {options.raw} into {options.db}")
         added, rejected = ingest(store, options, progress)
         asked = judge_input(
@@ -66,6 +74,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
 def ingest(store: Store, options: LabelOptions, progress: Progress) -> tuple[dict[str, Added], dict[str, int]]:
     """Read the raw file (and the calibration file) into the store; what cannot be used goes to `rejects.jsonl`."""
     rejected = {"pool": 0, "calibration": 0}
+    first: list[str] = []
     limit = None if options.limit is None else min(options.limit, sys.maxsize)
     with whole_file(options.out / "rejects.jsonl") as aside, aside.open("wb") as file:
 
@@ -78,6 +87,8 @@ def ingest(store: Store, options: LabelOptions, progress: Progress) -> tuple[dic
                 if options.strict:
                     raise InputError(f"{row} (--strict stops at the first bad row)")
                 rejected[role] += 1
+                if not first:
+                    first.append(str(row))
                 file.write(orjson.dumps(asdict(row)) + b"\n")
 
         with progress.bar("reading", " rows") as advance:
@@ -86,7 +97,9 @@ def ingest(store: Store, options: LabelOptions, progress: Progress) -> tuple[dic
                 sources.append(("calibration", _labelled(pairs("calibration", options.calibration, advance))))
             added = replace_input(store, sources)
     if not added["pool"].pairs:
-        raise InputError(f"{options.raw}: no usable pair in it; see {options.out / 'rejects.jsonl'}")
+        raise InputError(f"{options.raw}: no usable pair in it (JSON Lines is needed). {'; '.join(first)}".rstrip())
+    if first:
+        progress.say(f"rejected {sum(rejected.values()):,} rows; the first: {first[0]}")
     return added, rejected
 
 
@@ -161,19 +174,27 @@ def _fingerprint(pair_ids: list[str], verdicts: Any, sureness: Any) -> str:
 
 
 def draw(store: Store, decided: Decided) -> None:
-    """Where more labels would let the judge through, draw the pairs to label, unless some drawn ones still wait."""
-    if decided.missing is not None and not drawn_without_label(store):
+    """Where more labels would let the judge through, draw the pairs to label, unless some drawn ones still wait.
+
+    Where it would take every pair there is, none is drawn: nothing would be left to auto-label.
+    """
+    if decided.missing is not None and decided.missing < decided.calibration.m and not drawn_without_label(store):
         draw_for_calibration(store, decided.missing)
 
 
 def export_dataset(store: Store, result: Result, folder: Path) -> None:
     """Write the training data set and its card."""
     rows = views.dataset_counts(store)
-    write_dataset(folder, views.dataset(store), sum(rows.values()), lambda size: dataset_card(result, rows, size))
+    write_dataset(folder, views.dataset(store), sum(rows.values()), lambda *sizes: dataset_card(result, rows, *sizes))
 
 
 def export_queue(store: Store, path: Path) -> int:
-    """Write the tasks for people; returns how many."""
+    """Write the tasks for people; returns how many.
+
+    Raises:
+        InputError: the file is there and holds labels that were not imported.
+    """
+    require_imported(store, path)
     return write_json_lines(path, views.queue(store))
 
 
@@ -199,7 +220,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "failures": dict(views.failures(store, judge.judge_id)[:10]),
         "calibration": {
             "n": found.n, "errors": found.n_errors, "accepted": found.k, "accepted_errors": found.errors,
-            "prompts": prompts, "drawn": drawn,
+            "prompts": prompts, "drawn": drawn, "earlier_tries": earlier_tries(store, judge.judge_id, found),
         },
         "guarantee": rule.guarantee.value,
         "alpha": float(rule.alpha),

@@ -227,6 +227,55 @@ def test_import_refuses_by_line_and_is_idempotent(log: Path, cli: Cli, tmp_path:
     assert cli.json("import", path, "--db", db, "--annotator", "anna")["superseded"] == 1
 
 
+def test_labels_that_are_not_imported_are_never_overwritten(log: Path, cli: Cli, tmp_path: Path) -> None:
+    raw = write_rows(tmp_path / "raw.jsonl", pairs(200))
+    log = write_rows(tmp_path / "log.jsonl", judgments(200))
+    assert cli("label", raw, "--judgments", log) == 4
+    out = tmp_path / "raw.curated"
+    queue, db = out / "queue.jsonl", out / "curator.duckdb"
+    filled = [{**task, "label": " Left"} if i < 3 else task for i, task in enumerate(read_rows(queue))]
+    before = write_rows(queue, filled).read_bytes()
+    assert cli("label", raw, "--judgments", log) == 1
+    assert f"{queue} holds 3 labels that are not imported yet" in cli.err
+    assert cli("queue", "--db", db, "--out", out) == 1
+    assert queue.read_bytes() == before
+    assert cli.json("import", queue, "--db", db)["added"] == 3
+    assert cli("label", raw, "--judgments", log) == 4
+    assert len(read_rows(queue)) == 197
+
+
+def test_the_counts_of_the_queue_are_those_of_its_file(cli: Cli, tmp_path: Path) -> None:
+    """Also where drawn pairs wait for a label that the judge has meanwhile accepted."""
+    raw = write_rows(tmp_path / "raw.jsonl", pairs(400, labelled=30))
+    log = write_rows(tmp_path / "log.jsonl", judgments(400, wrong=range(0, 400, 9)))
+    label, queue = ("label", raw, "--judgments", log), tmp_path / "raw.curated" / "queue.jsonl"
+    for alpha in ("0.01", "0.2", "0.05", "0.2"):
+        result = cli.json(*label, "--alpha", alpha)
+        assert result["queue"]["tasks"] == len(read_rows(queue)), alpha
+        status = cli.json("status", "--db", tmp_path / "raw.curated" / "curator.duckdb")
+        assert (status["waiting"], status["waiting_for_calibration"]) == tuple(result["queue"].values())
+
+
+@pytest.mark.parametrize(
+    ("labelled", "logged", "alpha", "code", "says"),
+    [
+        (0, 60, "0.2", 4, "No labelled pairs yet: nothing is promised"),
+        (0, 60, "0.2", 4, "Label the first 50 pairs of the queue"),
+        (0, 60, "0.05", 4, "and there are 60 pairs. Add raw pairs"),
+        (60, 60, "0.1", 0, "Next: train. Nothing is left for people."),
+        (30, 0, "0.1", 4, "No pair has a verdict in both orders"),
+        (30, 60, "0.1", 0, "(the better response has 0.9)"),
+    ],
+)
+def test_the_summary_says_what_to_do_next(
+    cli: Cli, tmp_path: Path, labelled: int, logged: int, alpha: str, code: int, says: str
+) -> None:
+    raw = write_rows(tmp_path / "raw.jsonl", pairs(60, labelled=labelled))
+    rows = judgments(logged) or [{"id": "p0", "judge": "j", "order": "ab", "verdict": "a"}]
+    assert cli("label", raw, "--judgments", write_rows(tmp_path / "log.jsonl", rows), "--alpha", alpha) == code
+    assert says in " ".join(cli.out.split())
+
+
 def test_terminal_escapes_do_not_reach_the_terminal(cli: Cli, tmp_path: Path) -> None:
     hostile = "\x1b]0;owned\x07\x1b[31m"
     raw = write_rows(tmp_path / "raw.jsonl", [{**row, "id": hostile + row["id"]} for row in pairs(10, labelled=5)])
@@ -245,8 +294,10 @@ def test_the_python_function_does_the_same(raw: Path, log: Path, cli: Cli, tmp_p
     printed = cli.json("label", raw, "--judgments", log)
     timing = {"seconds", "judging_seconds", "pairs_per_second"}
     assert {k: v for k, v in result.items() if k not in timing} == {k: v for k, v in printed.items() if k not in timing}
-    with pytest.raises(ValueError, match="text or Fraction"):
-        curator.label(raw, judgments=log, alpha=0.1)  # type: ignore[arg-type]
+    assert curator.label(raw, judgments=log, alpha=0.07)["alpha"] == 0.07
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        curator.label(raw, judgments=log, alpha=5)
+    assert dir(curator) == ["__version__", "label"]
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:

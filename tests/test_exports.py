@@ -67,7 +67,9 @@ def test_the_card_says_what_was_promised(out: Path) -> None:
     text = (out / "dataset" / "README.md").read_text()
     _, header, body = text.split("---\n", 2)
     values = yaml.safe_load(header)
-    assert values["dataset_info"]["splits"] == [{"name": "train", "num_examples": 60}]
+    assert values["dataset_info"]["splits"] == [
+        {"name": "train", "num_bytes": values["dataset_info"]["dataset_size"], "num_examples": 60}
+    ]
     assert [feature["name"] for feature in values["dataset_info"]["features"]] == SCHEMA.names
     assert "at most 0.1 of the pairs accepted in this batch" in body
     assert "30 labelled by a judge, 30 by people" in body
@@ -90,7 +92,7 @@ def test_shards_hold_every_row_in_order(tmp_path: Path, monkeypatch: pytest.Monk
          "label_source": "auto"} for i in range(37)
     ]  # fmt: skip
     batches = pa.Table.from_pylist(rows, schema=SCHEMA).to_batches(max_chunksize=7)
-    write_dataset(tmp_path / "d", batches, 37, lambda size: f"{size}")
+    write_dataset(tmp_path / "d", batches, 37, lambda size, held: f"{size}")
     files = sorted((tmp_path / "d" / "data").iterdir())
     assert [file.name for file in files] == [f"train-0000{i}-of-00004.parquet" for i in range(4)]
     found = [row["pair_id"] for file in files for row in pq.read_table(file).to_pylist()]

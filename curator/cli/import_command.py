@@ -37,16 +37,21 @@ def command(files: tuple[str, ...], db: Path, annotator: str, as_json: bool) -> 
     if as_json:
         print_json(result)
     else:
-        for problem in result["refused"][:10]:
+        for problem in result["refused"][:3]:
             click.echo(clean(f"refused: {problem}"), err=True)
-        if len(result["refused"]) > 10:
-            click.echo(f"refused: {len(result['refused']) - 10:,} more rows", err=True)
-        click.echo(
-            f"{result['added']:,} labels added, {result['superseded']:,} corrected, "
-            f"{result['unchanged']:,} known already; {result['empty']:,} tasks not filled in, "
-            f"{len(result['refused']):,} rows refused\n"
-            f"calibration draw: {result['draw_left']:,} pairs still without a label\n"
-            "Next: run the same `curator label` again."
-        )
+        if (more := len(result["refused"]) - 3) > 0:
+            click.echo(f"refused: {more:,} more rows. A queue.jsonl of this store has a pair_id and a label.", err=True)
+        lines = [
+            f"{result['added']:,} labels added, {result['superseded']:,} corrected, {result['unchanged']:,} known "
+            f"already; {result['empty']:,} tasks not filled in, {len(result['refused']):,} rows refused",
+            f"calibration draw: {result['draw_left']:,} pairs still without a label",
+        ]
+        if result["draw_left"]:
+            lines.append(
+                "Label all of the draw (skip is a label): a draw of which the hard pairs are missing promises nothing."
+            )
+        if result["added"] or result["superseded"]:
+            lines.append("Next: run the same `curator label` again.")
+        click.echo("\n".join(lines))
     nothing = not (result["added"] or result["superseded"] or result["unchanged"])
     return FAILED if nothing and result["refused"] else OK

@@ -29,6 +29,9 @@ from curator.cli.options import option
 def command(**values: Any) -> int:
     """Label raw pairs: judge, calibrate, auto-label what is sure, queue the rest.
 
+    The judge: servers (--judge-url), a model to serve (--judge-model), a log (--judgments), else the small embedded
+    demonstration judge.
+
     RAW is a JSON Lines file, plain or gzip, or - for standard input, with rows of prompt, response_a, response_b and
     perhaps label (a, b, tie), or of prompt, chosen, rejected. Labelled rows calibrate the judge: they must be a random
     sample. The same command again asks the judge only what is new.
@@ -66,6 +69,6 @@ def command(**values: Any) -> int:
         print_json(result)
     else:
         click.echo(clean(summary(result, out, chosen.db)))
-    if result["threshold"] is None:
+    if result["threshold"] is None and result["pool"]:
         return NO_THRESHOLD
     return SOME_UNJUDGED if result["failed"] else OK

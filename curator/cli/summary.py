@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -25,34 +26,72 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
         lines.append("             a demonstration judge: do not train on its labels")
     if result["failed"]:
         why = "; ".join(f"{count} x {reason}" for reason, count in list(result["failures"].items())[:3])
-        lines.append(f"not judged   {result['failed']:,} of {result['pairs']:,} pairs" + (f": {why}" if why else ""))
-    lines.append(f"calibration  {rows['n']:,} labelled pairs, the judge wrong on {rows['errors']:,}")
+        why = why or "no judgment in one order or in both"
+        lines.append(f"not judged   {result['failed']:,} of {result['pairs']:,} pairs: {why}")
+    if rows["n"]:
+        lines.append(f"calibration  {rows['n']:,} labelled pairs, the judge not right on {rows['errors']:,}")
+    else:
+        lines.append("calibration  no labelled pairs yet")
     if (threshold := result["threshold"]) is not None:
+        winner = 1.0 if threshold["log_odds"] == "inf" else 1 / (1 + math.exp(-threshold["log_odds"]))
         lines.append(
-            f"threshold    BPE {threshold['bpe']:.6g} nats: {rows['accepted']:,} calibration pairs are as sure, "
-            f"{rows['accepted_errors']:,} of them wrong"
+            f"threshold    BPE {threshold['bpe']:.6g} (the better response has {winner:.4g}); the judge is as sure on "
+            f"{rows['accepted']:,} labelled pairs, {rows['accepted_errors']:,} wrong"
         )
     lines.append(
         f"accepted     {result['accepted']:,} of {result['pool']:,} pairs (coverage {result['coverage']:.1%}), "
         f"abstained {result['abstained']:,}"
     )
-    lines += wrap("promise      " + result["promise"], 100, subsequent_indent=" " * 13)
-    # A random draw of single pairs keeps fdr and scope exact even then; pac speaks of pairs to come.
-    exact_anyway = rows["drawn"] == rows["n"] and result["guarantee"] != "pac"
-    if rows["prompts"] < rows["n"] and not exact_anyway:
-        lines.append(
-            f"note         the {rows['n']:,} calibration pairs come from {rows['prompts']:,} prompts: pairs of one "
-            "prompt resemble each other,\n"
-            "             and the promise is weaker for it. Label single pairs drawn at random."
-        )
+    lines += _wrapped("promise", result["promise"])
+    for note in _notes(result):
+        lines += _wrapped("note", note)
     return lines
+
+
+def _wrapped(name: str, text: str) -> list[str]:
+    return wrap(f"{name:13}{text}", 100, subsequent_indent=" " * 13)
+
+
+def _notes(result: dict[str, Any]) -> list[str]:
+    """What weakens the promise in this run."""
+    rows = result["calibration"]
+    notes: list[str] = []
+    if result["threshold"] is None:
+        return notes
+    if rows["prompts"] < rows["n"] and rows["drawn"] < rows["n"]:
+        notes.append(
+            f"the {rows['n']:,} calibration pairs come from {rows['prompts']:,} prompts. If whole prompts were "
+            "labelled, and not single pairs drawn at random, the promise is weaker: pairs of a prompt are alike."
+        )
+    elif rows["prompts"] < rows["n"] and result["guarantee"] == "pac":
+        notes.append(
+            f"the {rows['n']:,} calibration pairs come from {rows['prompts']:,} prompts; pac speaks of pairs to come, "
+            "and several pairs of one prompt say less about those."
+        )
+    if waiting := result["queue"]["calibration_draw"]:
+        notes.append(
+            f"{waiting:,} pairs of the calibration draw have no label. The promise holds only if it is chance which "
+            "ones: label in the queue's order and leave none out."
+        )
+    if rows["earlier_tries"]:
+        notes.append(
+            f"with fewer labels this rule found no threshold ({rows['earlier_tries']}x). Labelling until it does is a "
+            "choice that the promise does not allow for: expect a little more error."
+        )
+    return notes
 
 
 def summary(result: dict[str, Any], out: Path, db: Path) -> str:
     """The end of `curator label`."""
     asked = result["judgments"]
     seconds, speed = result["judging_seconds"], result["pairs_per_second"]
-    rate = f" in {seconds:.3g} s ({speed:,.3g} pairs/s)" if asked["asked"] and speed else ""
+    timed = asked["asked"] and speed and result["judge"]["engine"] != "recorded"
+    rate = f" in {seconds:.3g} s ({speed:,.3g} pairs/s)" if timed else ""
+    tasks, draw = result["queue"]["tasks"], result["queue"]["calibration_draw"]
+    parts = [f"{draw:,} of the random calibration draw"] if draw else []
+    if tasks - draw:
+        parts.append(f"{tasks - draw:,} the judge abstained on, least sure first")
+    queue = f"{tasks:,} pairs for people" + (f": {', then '.join(parts)}" if parts else "")
     lines = [
         f"rows         {result['rows']:,} = {result['pairs']:,} pairs + {result['duplicates']:,} duplicates "
         f"+ {result['rejected']:,} rejects",
@@ -61,7 +100,7 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
         "",
         f"dataset      {out / 'dataset'}: {result['dataset']['auto']:,} auto labels, "
         f"{result['dataset']['human']:,} human labels",
-        f"queue        {out / 'queue.jsonl'}: {result['queue']['tasks']:,} pairs for people",
+        f"queue        {out / 'queue.jsonl'}: {queue}",
     ]
     if result["rejected"]:
         lines.append(f"rejects      {out / 'rejects.jsonl'}: {result['rejected']:,} rows, with reasons")
@@ -72,24 +111,30 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
 def _next(result: dict[str, Any], out: Path, db: Path) -> list[str]:
     """What to do now."""
     tasks, draw = result["queue"]["tasks"], result["queue"]["calibration_draw"]
+    missing, pool = result["labels_missing"], result["pool"]
     how = (
         '  set "label" of each to left, right, tie or skip, then:\n'
         f"  curator import {out / 'queue.jsonl'} --db {db}\n"
         "  and run the same `curator label` again: judgments are kept."
     )
+    if not pool or (result["threshold"] is not None and not tasks):
+        return ["Next: train. Nothing is left for people."]
     if result["threshold"] is not None:
-        if not tasks:
-            return ["Next: train. Nothing is left for people."]
-        return [f"Next: train on the data set; or have people label the queue ({tasks:,} pairs, hardest first):", how]
-    if result["labels_missing"] is None and result["calibration"]["n"]:
+        return [f"Next: train on the data set; or have people label the queue ({tasks:,} pairs):", how]
+    if result["failed"] == result["pairs"]:
+        return ["Next: get judgments. No pair has a verdict in both orders, and only such pairs can be labelled."]
+    if missing is None:
         return [
             "Next: more labels would not help: the judge is wrong too often for this alpha even where it is surest.",
             "  Take a better judge or template, or a larger --alpha. The queue holds every pair for people.",
         ]
     if not draw:
-        return ["Next: too few pairs to calibrate with. Give labelled pairs of the same kind as --calibration."]
-    needed = result["labels_missing"] or draw
+        return [
+            f"Next: about {missing:,} more labels would help, and there are {pool:,} pairs. Add raw pairs, give",
+            "  labelled ones of the same kind as --calibration, allow a larger --alpha, or let people label them all.",
+        ]
+    first = min(missing, draw)
     return [
-        f"Next: about {needed:,} labels would help. Label the first {draw:,} pairs of the queue, a random draw:",
+        f"Next: about {missing:,} labels more would do. Label the first {first:,} pairs of the queue, drawn at random:",
         how,
     ]

@@ -25,18 +25,21 @@ _COLUMNS = (
 )
 
 
-def dataset_card(result: dict[str, Any], rows: dict[str, int], size: int) -> str:
+def dataset_card(result: dict[str, Any], rows: dict[str, int], size: int, held: int) -> str:
     """The card as Markdown with the YAML header that the hub and `datasets` read.
 
     Args:
         result: the object of `run.json`; only what does not change between equal runs is used.
         rows: number of rows by label source.
         size: bytes of the Parquet files.
+        held: bytes of the rows in memory.
     """
-    return f"---\n{yaml.safe_dump(_header(sum(rows.values()), size), sort_keys=False)}---\n\n" + _body(result, rows)
+    return f"---\n{yaml.safe_dump(_header(sum(rows.values()), size, held), sort_keys=False)}---\n\n" + _body(
+        result, rows
+    )
 
 
-def _header(count: int, size: int) -> dict[str, Any]:
+def _header(count: int, size: int, held: int) -> dict[str, Any]:
     types = {"p_chosen": "float64", "bpe": "float64"}
     features = [_feature(name, types.get(name, "string")) for name, _ in _COLUMNS]
     return {
@@ -45,8 +48,9 @@ def _header(count: int, size: int) -> dict[str, Any]:
         "size_categories": [next((name for most, name in _SIZES if count < most), "n>10M")],
         "dataset_info": {
             "features": features,
-            "splits": [{"name": "train", "num_examples": count}],
+            "splits": [{"name": "train", "num_bytes": held, "num_examples": count}],
             "download_size": size,
+            "dataset_size": held,
         },
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
     }
@@ -87,6 +91,7 @@ people who labelled the calibration rows. It says nothing about single pairs, no
 | judge id | `{judge["judge_id"]}` |
 | rule | `{result["guarantee"]}`, alpha {result["alpha"]}, delta {result["delta"]}, ties: {result["ties"]} |
 | calibration rows | {calibration["n"]}, of which the judge got {calibration["errors"]} wrong |
+| earlier tries | {calibration["earlier_tries"]}, on fewer labels, without a threshold (the promise allows for none) |
 | accepted | {accepted} |
 | coverage | {result["coverage"]:.4f} of {result["pool"]} pairs |
 

@@ -31,6 +31,8 @@ def read_answers(path: str, seed: str) -> Iterator[Answer | Reject]:
         if isinstance(row, Reject):
             yield row
             continue
+        if isinstance(row.values.get("label"), str):
+            row.values["label"] = row.values["label"].strip().lower()  # "Left" is as good as "left"
         if bad := row.check("queue"):
             yield bad
             continue

@@ -28,19 +28,20 @@ SCHEMA = pa.schema(
 SHARD_ROWS = 200_000
 
 
-def write_dataset(folder: Path, batches: Iterable[pa.RecordBatch], rows: int, card: Callable[[int], str]) -> None:
+def write_dataset(folder: Path, batches: Iterable[pa.RecordBatch], rows: int, card: Callable[[int, int], str]) -> None:
     """Write `README.md` and `data/train-*.parquet` so that the folder appears whole.
 
     Args:
         batches: the rows, in order.
         rows: how many there are; it names the shards.
-        card: makes the card from the size of the Parquet files in bytes.
+        card: makes the card from the bytes of the Parquet files and of the rows in memory.
     """
     with whole_folder(folder) as aside:
         data = aside / "data"
         data.mkdir()
         shards = max(1, -(-rows // SHARD_ROWS))
         table_rows = _rows(batches)
+        held = 0
         for shard in range(shards):
             path = data / f"train-{shard:05d}-of-{shards:05d}.parquet"
             with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
@@ -48,8 +49,9 @@ def write_dataset(folder: Path, batches: Iterable[pa.RecordBatch], rows: int, ca
                 while left and (batch := table_rows(left)) is not None:
                     writer.write_batch(batch)
                     left -= batch.num_rows
+                    held += batch.nbytes
         size = sum(file.stat().st_size for file in data.iterdir())
-        (aside / "README.md").write_text(card(size), encoding="utf-8")
+        (aside / "README.md").write_text(card(size, held), encoding="utf-8")
 
 
 def _rows(batches: Iterable[pa.RecordBatch]) -> Callable[[int], pa.RecordBatch | None]:

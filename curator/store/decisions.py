@@ -89,6 +89,15 @@ def add_calibration(store: Store, judge_id: str, found: Calibration, ties: str, 
     return number
 
 
+def earlier_tries(store: Store, judge_id: str, tried: Calibration) -> int:
+    """How often the same rule with the same judge found no threshold before, on fewer labels."""
+    return store.count(
+        """SELECT count(DISTINCT n) FROM calibration
+        WHERE threshold IS NULL AND n > 0 AND n < ? AND judge_id = ? AND guarantee = ? AND alpha = ? AND delta = ?""",
+        [tried.n, judge_id, tried.guarantee.value, str(tried.alpha), str(tried.delta)],
+    )
+
+
 def replace_decisions(
     store: Store, calibration_id: int, pair_id: pa.ChunkedArray, label: NDArray[np.str_], reason: NDArray[np.str_]
 ) -> None:

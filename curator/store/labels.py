@@ -45,6 +45,13 @@ def unknown_pairs(store: Store, pair_ids: Sequence[str]) -> set[str]:
     return {row[0] for row in rows}
 
 
+def labelled_pairs(store: Store, pair_ids: Sequence[str]) -> set[str]:
+    """Those of some ids about which a person has said something."""
+    with store.incoming(pa.table({"pair_id": pa.array(pair_ids, pa.string())})):
+        rows = store.rows("SELECT pair_id FROM incoming WHERE pair_id IN (SELECT pair_id FROM human_label)")
+    return {row[0] for row in rows}
+
+
 def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
     """Add labels that differ from what the same annotator said last; what was said before stays as history."""
     table = pa.table(

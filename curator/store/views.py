@@ -73,7 +73,8 @@ def counts(store: Store) -> dict[str, Any]:
                count(*) FILTER (c.pair_id IS NOT NULL) AS calibration_labels,
                count(*) FILTER (s.pair_id IS NOT NULL) AS judged,
                count(*) FILTER (l.verdict IS NULL AND d.decision = 'accept') AS auto_labelled,
-               count(*) FILTER (l.verdict IS NULL AND (coalesce(d.decision, 'abstain') = 'abstain')) AS waiting,
+               count(*) FILTER (l.verdict IS NULL AND (
+                   draw.pair_id IS NOT NULL OR coalesce(d.decision, 'abstain') = 'abstain')) AS waiting,
                count(*) FILTER (l.verdict IS NULL AND draw.pair_id IS NOT NULL) AS waiting_for_calibration
         FROM input LEFT JOIN label l USING (pair_id) LEFT JOIN calibration_label c USING (pair_id)
              LEFT JOIN score s USING (pair_id) LEFT JOIN decision d USING (pair_id) LEFT JOIN draw USING (pair_id)"""
