@@ -30,6 +30,7 @@ from curator.store.judgments import (
     add_judgments,
     add_readings,
     find_pending,
+    forget_failures,
     pending_questions,
     recall_judge,
     remember_judge,
@@ -133,6 +134,7 @@ async def _ask(
             pending = find_pending(store, judge.info.judge_id)
             retried = f" / {pending.retried} failed before, asked again" if pending.retried else ""
             progress.say(f"judgments: {pending.cached} cached / {pending.questions} new{retried}")
+            forget_failures(store, judge.info.judge_id)
             asked, start = 0, time.monotonic()
             with progress.bar("judging", " judgments", pending.questions) as advance:
                 async for replies in judge.judge(stop.until(pending_questions(store))):
@@ -194,6 +196,7 @@ def _read_judgments(store: Store, path: str, wanted: str | None, progress: Progr
     start = time.monotonic()
     if not pending.questions:
         return Asked(judge, pending, 0, 0.0)
+    forget_failures(store, judge.judge_id)
     bad: list[Reject] = []
 
     def batches(size: int = 10_000) -> Iterator[list[tuple[object, ...]]]:

@@ -82,16 +82,11 @@ def find_pending(store: Store, judge_id: str) -> Pending:
             [judge_id],
         )
         store.rows(
-            """DELETE FROM judgment
-            WHERE judge_id = ? AND status = 'failed' AND pair_id IN (SELECT pair_id FROM input_row)""",
-            [judge_id],
-        )
-        store.rows(
             """CREATE OR REPLACE TEMP TABLE pending AS
             WITH wanted AS (SELECT pair_id, min(position) AS position FROM input_row GROUP BY pair_id),
             answered AS (
                 SELECT pair_id, bool_or(pair_order = 'ab') AS ab, bool_or(pair_order = 'ba') AS ba
-                FROM judgment WHERE judge_id = ? GROUP BY pair_id
+                FROM judgment WHERE judge_id = ? AND status = 'ok' GROUP BY pair_id
             ), unanswered AS (
                 SELECT w.pair_id, w.position, min(w.position) OVER (PARTITION BY p.prompt_id) AS prompt_position,
                        NOT coalesce(ab, false) AS ab, NOT coalesce(ba, false) AS ba
@@ -105,6 +100,15 @@ def find_pending(store: Store, judge_id: str) -> Pending:
     pairs = store.count("SELECT count(DISTINCT pair_id) FROM input_row")
     questions = store.count("SELECT coalesce(sum(ab::INT + ba::INT), 0)::BIGINT FROM pending")
     return Pending(questions, 2 * pairs - questions, retried)
+
+
+def forget_failures(store: Store, judge_id: str) -> None:
+    """Take out failed judgments of the input, about to be asked for again."""
+    store.rows(
+        """DELETE FROM judgment
+        WHERE judge_id = ? AND status = 'failed' AND pair_id IN (SELECT pair_id FROM input_row)""",
+        [judge_id],
+    )
 
 
 def pending_questions(store: Store) -> Iterator[Question]:
