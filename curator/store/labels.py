@@ -40,15 +40,17 @@ class AddedLabels:
 
 def unknown_pairs(store: Store, pair_ids: Sequence[str]) -> set[str]:
     """Those of some ids that no stored pair has."""
-    with store.incoming(pa.table({"pair_id": pa.array(pair_ids, pa.string())})):
-        rows = store.rows("SELECT pair_id FROM incoming WHERE pair_id NOT IN (SELECT pair_id FROM pair)")
-    return {row[0] for row in rows}
+    return set(pair_ids) - _found_in(store, "pair", pair_ids)
 
 
 def labelled_pairs(store: Store, pair_ids: Sequence[str]) -> set[str]:
     """Those of some ids about which a person has said something."""
+    return _found_in(store, "human_label", pair_ids)
+
+
+def _found_in(store: Store, table: str, pair_ids: Sequence[str]) -> set[str]:
     with store.incoming(pa.table({"pair_id": pa.array(pair_ids, pa.string())})):
-        rows = store.rows("SELECT pair_id FROM incoming WHERE pair_id IN (SELECT pair_id FROM human_label)")
+        rows = store.rows(f"SELECT pair_id FROM incoming WHERE pair_id IN (SELECT pair_id FROM {table})")
     return {row[0] for row in rows}
 
 
