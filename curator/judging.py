@@ -23,11 +23,11 @@ from curator.pair import JudgeInfo, content_id
 from curator.progress import Progress
 from curator.prompts import Question, Template
 from curator.recipes import load_template
+from curator.recorder import Cost, Recorder
 from curator.store import Store
 from curator.store.judgments import (
     Pending,
     add_judge,
-    add_judgments,
     add_readings,
     find_pending,
     forget_failures,
@@ -81,7 +81,7 @@ async def opened(choice: JudgeChoice, log: Path, progress: Progress) -> AsyncIte
 
 
 def _served(choice: JudgeChoice, template: Template, urls: tuple[str, ...]) -> Judge:
-    from curator.judges.sglang import BATCH, IN_FLIGHT, SGLangJudge
+    from curator.judges.sglang import BATCH, SGLangJudge
 
     return SGLangJudge(
         urls,
@@ -89,7 +89,7 @@ def _served(choice: JudgeChoice, template: Template, urls: tuple[str, ...]) -> J
         tokenizer=choice.tokenizer,
         on_overlong=OnOverlong(choice.on_overlong),
         batch=choice.batch or BATCH,
-        in_flight=choice.in_flight or IN_FLIGHT,
+        in_flight=choice.in_flight,
         retry_seconds=choice.retry_seconds,
     )
 
@@ -135,14 +135,15 @@ async def _ask(
             retried = f" / {pending.retried} failed before, asked again" if pending.retried else ""
             progress.say(f"judgments: {pending.cached} cached / {pending.questions} new{retried}")
             forget_failures(store, judge.info.judge_id)
-            asked, start = 0, time.monotonic()
+            cost = Cost()
             with progress.bar("judging", " judgments", pending.questions) as advance:
-                async for replies in judge.judge(stop.until(pending_questions(store))):
-                    add_judgments(store, judge.info.judge_id, replies)
-                    asked += len(replies)
-                    advance(len(replies), "")
+                async with Recorder(store, judge.info.judge_id) as recorder:
+                    async for replies in judge.judge(stop.until(pending_questions(store))):
+                        await recorder.add(replies)
+                        cost.add(replies)
+                        advance(len(replies), cost.remark())
             remember_judge(store, key, judge.info)
-            return Asked(judge.info, pending, asked, time.monotonic() - start, stop.wanted)
+            return Asked(judge.info, pending, cost.judgments, cost.seconds, stop.wanted)
 
 
 class _Stop:

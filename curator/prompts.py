@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -56,6 +56,10 @@ class Template:
         except jinja2.TemplateSyntaxError as error:
             raise RecipeError(f"template {template.name!r}, line {error.lineno}: {error.message}") from None
         return template
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Compiled Jinja sources stay behind when a template goes to another process.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def digest(self) -> str:

@@ -260,13 +260,13 @@ def test_without_a_tokenizer_prompts_are_text_in_the_servers_own_frame(models: d
 
     prompter = asyncio.run(ask())
     assert prompter.labels == tokenizer.labels(template, SAMPLE)
-    sent = str(prompter.prompt(SAMPLE).content)
+    sent = prompter.text(SAMPLE)
     from tokenizers import Tokenizer
 
     plain = Tokenizer.from_file(str(models["smollm2"] / "tokenizer.json"))
     assert plain.encode(sent, add_special_tokens=False).ids == tokenizer.encode(template, SAMPLE)
     hostile = Question("p", Order.AB, (Message("user", "Say hello."),), HOSTILE, "Hello.")
-    assert str(prompter.prompt(hostile).content).count("<|im_end|>") == sent.count("<|im_end|>")
+    assert prompter.text(hostile).count("<|im_end|>") == sent.count("<|im_end|>")
 
 
 @pytest.mark.embedded

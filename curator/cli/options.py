@@ -98,7 +98,7 @@ judge = together(
         help="A pair longer than the judge's context: cut its texts in the middle, visibly, or leave it to people.",
     ),
     option("--batch", type=click.IntRange(1, 4096), help="Prompts a request.  [default: 16; embedded: 8]"),
-    option("--in-flight", type=click.IntRange(1, 1024), help="Requests in flight a server.  [default: 4]"),
+    option("--in-flight", type=click.IntRange(1, 1024), help="Requests in flight a server.  [default: what it bears]"),
     option("--retry-seconds", type=Number(0), default=120.0, show_default=True, help="How long to retry."),
     option("--sglang-python", metavar="FILE", help="Python that has SGLang, for --judge-model.  [default: this one]"),
     option("--sglang-args", default="", metavar="FLAGS", help="More flags for the server of --judge-model."),

@@ -35,7 +35,8 @@ class Judge(Protocol):
 
 
 def judgment(
-    question: Question,
+    pair_id: str,
+    order: Order,
     logprob_first: float,
     logprob_second: float,
     *,
@@ -45,6 +46,6 @@ def judgment(
     seconds: float | None = None,
 ) -> Judgment:
     """A good reply: log-probabilities of the two labels over the whole vocabulary, first shown first."""
-    a, b = (logprob_first, logprob_second) if question.order is Order.AB else (logprob_second, logprob_first)
+    a, b = (logprob_first, logprob_second) if order is Order.AB else (logprob_second, logprob_first)
     mass = min(1.0, math.exp(logprob_first) + math.exp(logprob_second))
-    return Judgment(question.pair_id, question.order, a, b, mass, None, note, prompt_tokens, cached_tokens, seconds)
+    return Judgment(pair_id, order, a, b, mass, None, note, prompt_tokens, cached_tokens, seconds)

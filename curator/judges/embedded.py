@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
+
 from curator.errors import JudgeError
 from curator.files import whole_folder
 from curator.judges.base import judgment
@@ -166,12 +168,10 @@ class EmbeddedJudge:
         start = time.monotonic()
         prompts = [self._prompter.prompt(question) for question in questions]
         good = [prompt for prompt in prompts if prompt.failed is None]
-        answers = [
-            Judgment(p.question.pair_id, p.question.order, failed=p.failed) for p in prompts if p.failed is not None
-        ]
+        answers = [Judgment(p.pair_id, p.order, failed=p.failed) for p in prompts if p.failed is not None]
         if not good:
             return answers
-        pairs, cached = self._logprobs([p.content for p in good if isinstance(p.content, list)])
+        pairs, cached = self._logprobs([orjson.loads(prompt.content) for prompt in good])
         seconds = time.monotonic() - start
         for prompt, (first, second) in zip(good, pairs, strict=True):
             answers.append(_reply(prompt, first, second, cached, seconds))
@@ -225,6 +225,6 @@ class EmbeddedJudge:
 
 def _reply(prompt: Prompt, first: float, second: float, cached: int, seconds: float) -> Judgment:
     return judgment(
-        prompt.question, first, second,
-        note=prompt.note, prompt_tokens=len(prompt.content), cached_tokens=cached, seconds=seconds,
+        prompt.pair_id, prompt.order, first, second,
+        note=prompt.note, prompt_tokens=prompt.tokens, cached_tokens=cached, seconds=seconds,
     )  # fmt: skip

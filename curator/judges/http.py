@@ -95,8 +95,10 @@ def open_session(urls: Sequence[str]) -> aiohttp.ClientSession:
     )
 
 
-async def request(session: aiohttp.ClientSession, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
-    """Send one request; the value of the JSON it is answered with.
+async def request(
+    session: aiohttp.ClientSession, method: str, url: str, body: dict[str, Any] | bytes | None = None
+) -> Any:
+    """Send one request, its body a value or JSON already; the value of the JSON it is answered with.
 
     Raises:
         Transient: no answer, or one that another try may mend.
@@ -107,7 +109,7 @@ async def request(session: aiohttp.ClientSession, method: str, url: str, body: d
         async with session.request(
             method,
             url,
-            data=None if body is None else orjson.dumps(body),
+            data=orjson.dumps(body) if isinstance(body, dict) else body,
             headers={"Content-Type": "application/json"},
             timeout=aiohttp.ClientTimeout(total=GET_SECONDS) if method == "GET" else session.timeout,
         ) as reply:

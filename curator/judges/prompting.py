@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+import orjson
+
 from curator.errors import JudgeError
 from curator.judges.http import Refused
 from curator.judges.tokenizer import JudgeTokenizer
@@ -27,16 +29,25 @@ class OnOverlong(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A question ready to be sent. `failed` says why it cannot be."""
+    """A question ready to be sent.
 
-    question: Question
-    content: list[int] | str
+    Attributes:
+        content: token ids or text, as JSON.
+        tokens: how many ids it is; None for text.
+        note: what was done to the texts ("truncated").
+        failed: why it cannot be sent.
+    """
+
+    pair_id: str
+    order: Order
+    content: bytes = b""
+    tokens: int | None = None
     note: str | None = None
     failed: str | None = None
 
 
 class Prompter(Protocol):
-    """Makes prompts of questions.
+    """Makes prompts of questions. One can be pickled: prompts are made in other processes too.
 
     Attributes:
         field: name of the request field the prompts go in.
@@ -70,13 +81,14 @@ class TokenPrompter:
         }
 
     def prompt(self, question: Question) -> Prompt:
+        pair_id, order = question.pair_id, question.order
         fitted = self._tokenizer.fit(self._template, question, self._context - 1)
         if fitted is None:
-            return Prompt(question, [], failed=f"does not fit the judge's context of {self._context} tokens")
+            return Prompt(pair_id, order, failed=f"does not fit the judge's context of {self._context} tokens")
         ids, cut = fitted
         if cut and self._on_overlong is OnOverlong.ABSTAIN:
-            return Prompt(question, [], failed=f"longer than the judge's context of {self._context} tokens")
-        return Prompt(question, ids, "truncated" if cut else None)
+            return Prompt(pair_id, order, failed=f"longer than the judge's context of {self._context} tokens")
+        return Prompt(pair_id, order, orjson.dumps(ids), len(ids), "truncated" if cut else None)
 
 
 _SLOT = "CURATOR-SLOT-{}-END"
@@ -116,7 +128,7 @@ class TextPrompter:
                 before, _, after = await _frame(post, ["user"])
                 between = "\n\n"
         prompter = cls(template, before, between, after, (0, 0))
-        text = str(prompter.prompt(sample).content)
+        text = prompter.text(sample)
         start = (await post("/v1/tokenize", {"prompt": text}))["tokens"]
         found = []
         for label in template.labels:
@@ -126,10 +138,13 @@ class TextPrompter:
             found.append(int(ids[-1]))
         return cls(template, before, between, after, (found[0], found[1]))
 
-    def prompt(self, question: Question) -> Prompt:
+    def text(self, question: Question) -> str:
         texts = [message.content for message in self._template.render(question.map(defang))]
         middle = texts[0] if len(texts) == 1 else texts[0] + self._between + texts[1]
-        return Prompt(question, self._before + middle + self._after, None)
+        return self._before + middle + self._after
+
+    def prompt(self, question: Question) -> Prompt:
+        return Prompt(question.pair_id, question.order, orjson.dumps(self.text(question)))
 
 
 async def _frame(post: Post, roles: list[str]) -> tuple[str, str, str]:

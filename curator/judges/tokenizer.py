@@ -8,8 +8,8 @@ responses are not, and so they are read as ordinary text. All else is tokenised 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +26,18 @@ from curator.prompts import Kind, Question, Template, shorten
 _OPEN, _CLOSE, _CONTROL, _END, _EDGE = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3", "\ufdd4"
 _PRIVATE = re.compile("[\ufdd0-\ufdd4]")
 
+# Between a letter and a single space or line break with a letter behind it: no tokenizer for chat models has a token
+# that reaches over such a place, nor splits either side otherwise for what stands on the other.
+_CUT = re.compile(r"(?<=[^\W\d_])(?=[ \n][^\W\d_])")
+_LAST_CUT = re.compile(r"(?s).*(?<=[^\W\d_])(?=[ \n][^\W\d_])")
+_CUT_SAMPLES = (
+    "The answer is right, isn't it? See part 2 of RFC 791 (page 4)\nor ask again.",
+    "def f(x):\n    return x + 1  # adds one\n\nWarum nicht?\nÇa va bien, merci",
+)
+
+CACHED_PIECES = 512
+"""Texts whose tokens are kept: they come again in the other order, and in other pairs of their prompt."""
+
 
 class JudgeTokenizer:
     """A model's tokenizer and chat template, safe for untrusted text.
@@ -37,6 +49,7 @@ class JudgeTokenizer:
     """
 
     def __init__(self, tokenizer: dict[str, Any], chat_template: str | None, special: Mapping[str, str]) -> None:
+        self._made_of = tokenizer, chat_template, special
         self._chat_template = chat_template
         self._digest = content_id(
             orjson.dumps(tokenizer).decode(), chat_template or "", *sorted(map(str, special.items()))
@@ -60,6 +73,12 @@ class JudgeTokenizer:
         full = original.encode("x", add_special_tokens=True).ids
         self.prefix: list[int] = full[: len(full) - len(bare)] if full[len(full) - len(bare) :] == bare else []
         """What the tokenizer puts before a text of its own accord (a beginning-of-sequence token)."""
+        self._piece = lru_cache(CACHED_PIECES)(self.plain)
+        self._protected = lru_cache(CACHED_PIECES)(self._protect)
+        self._cuts = all(self._can_be_cut(sample) for sample in _CUT_SAMPLES)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return JudgeTokenizer, self._made_of
 
     @classmethod
     def load(cls, source: str) -> JudgeTokenizer:
@@ -138,16 +157,48 @@ class JudgeTokenizer:
 
     def text(self, template: Template, question: Question) -> str:
         """The prompt with the template's control tokens under private names and everyone else's as plain text."""
-        messages = template.render(question.map(self._protect))
+        return self._marked_text(template, question).replace(_EDGE, "")
+
+    def _marked_text(self, template: Template, question: Question) -> str:
+        """The same with a mark where a text of the question begins or ends."""
+        messages = template.render(question.map(self._protected))
         text = messages[0].content if template.kind is Kind.COMPLETION else self._chat(messages)
         if self._pattern is None:
             return text
-        text = self._pattern.sub(lambda match: f"{_CONTROL}{self._number[match[0]]}{_END}", text).replace(_EDGE, "")
-        return re.sub(f"{_OPEN}([0-9]+){_CLOSE}", lambda match: self._control[int(match[1])], text)
+        text = self._pattern.sub(lambda match: f"{_CONTROL}{self._number[match[0]]}{_END}", text)
+        return _PLACEHOLDER.sub(lambda match: self._control[int(match[1])], text) if _OPEN in text else text
 
     def encode(self, template: Template, question: Question) -> list[int]:
-        """Token ids of a judge prompt, ending where the answer begins."""
-        return self._encode(template, self.text(template, question))
+        """Token ids of a judge prompt, ending where the answer begins.
+
+        The inner part of each text is tokenised once and kept, since the same text comes again in the other order and
+        in other pairs of the prompt; where the parts meet, a short piece across the border is tokenised anew.
+        """
+        ids = list(self.prefix) if template.kind is Kind.COMPLETION else []
+        for piece in self._pieces(self._marked_text(template, question)):
+            ids += self._piece(piece)
+        return ids
+
+    def _pieces(self, marked: str) -> Iterator[str]:
+        """A text as pieces that can be tokenised one by one; those that come again are whole but for their ends."""
+        if not self._cuts:
+            yield marked.replace(_EDGE, "")
+            return
+        border = ""
+        for part in marked.split(_EDGE):
+            first, last = _CUT.search(part), _LAST_CUT.match(part)
+            if first is None or last is None or first.start() == last.end():
+                border += part
+                continue
+            yield border + part[: first.start()]
+            yield part[first.start() : last.end()]
+            border = part[last.end() :]
+        yield border
+
+    def _can_be_cut(self, text: str) -> bool:
+        """Whether the tokenizer gives the same tokens for a text as for its parts, wherever it is cut."""
+        places = [match.start() for match in _CUT.finditer(text)]
+        return all(self.plain(text[:at]) + self.plain(text[at:]) == self.plain(text) for at in places)
 
     def plain(self, text: str) -> list[int]:
         """Token ids of ordinary text."""
@@ -184,6 +235,9 @@ class JudgeTokenizer:
         if found[0] == found[1]:
             raise JudgeError(f"the labels {template.labels} are one and the same token of this model")
         return found[0], found[1]
+
+
+_PLACEHOLDER = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
 
 
 def _without(model: dict[str, Any], number: Mapping[str, int]) -> dict[str, Any]:

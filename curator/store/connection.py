@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ class Store:
         self.path = path
         self._db = connection
         self._in_transaction = False
+        # A thread writes judgments while another reads what to ask next: a connection serves one at a time.
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -40,7 +43,8 @@ class Store:
 
     def rows(self, sql: str, values: Values = None) -> list[tuple[Any, ...]]:
         """Run a statement to its end; every row of its result."""
-        return self._db.execute(sql, values).fetchall()
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
 
     def one(self, sql: str, values: Values = None) -> tuple[Any, ...]:
         """The single row of a query."""
@@ -73,28 +77,30 @@ class Store:
     @contextmanager
     def incoming(self, rows: pa.Table) -> Iterator[None]:
         """Make an Arrow table readable in SQL as `incoming`."""
-        self._db.register("incoming", rows)
-        try:
-            yield
-        finally:
-            self._db.unregister("incoming")
+        with self._lock:
+            self._db.register("incoming", rows)
+            try:
+                yield
+            finally:
+                self._db.unregister("incoming")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. A transaction inside another is part of it."""
-        if self._in_transaction:
-            yield
-            return
-        self._db.execute("BEGIN")
-        self._in_transaction = True
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._rollback()
-            raise
-        finally:
-            self._in_transaction = False
+        """All or nothing. A transaction inside another is part of it; other threads wait for its end."""
+        with self._lock:
+            if self._in_transaction:
+                yield
+                return
+            self._db.execute("BEGIN")
+            self._in_transaction = True
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._rollback()
+                raise
+            finally:
+                self._in_transaction = False
 
     def _rollback(self) -> None:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -13,8 +15,12 @@ from curator.pair import JudgeInfo, Judgment, Order
 from curator.prompts import Question, prompt_from_json
 from curator.store.connection import Store
 
-PAGE = 1_024
-"""Pairs read from the store at a time while judging."""
+PAGE, MOST_PAGES, MOST_PAGE = 8_192, 64, 131_072
+"""Pairs read from the store at a time while judging. A page costs up to one reading of all texts, where the pairs of a
+prompt stand far apart; so there are no more than `MOST_PAGES`, as long as memory allows."""
+
+GROUP = 1_024
+"""Pairs of one prompt that are put in order together."""
 
 _JUDGMENT = pa.schema(
     [
@@ -88,12 +94,13 @@ def find_pending(store: Store, judge_id: str) -> Pending:
                 SELECT pair_id, bool_or(pair_order = 'ab') AS ab, bool_or(pair_order = 'ba') AS ba
                 FROM judgment WHERE judge_id = ? AND status = 'ok' GROUP BY pair_id
             ), unanswered AS (
-                SELECT w.pair_id, w.position, min(w.position) OVER (PARTITION BY p.prompt_id) AS prompt_position,
+                SELECT w.pair_id, p.rowid AS place, p.prompt_id, w.position,
+                       min(w.position) OVER (PARTITION BY p.prompt_id) AS prompt_position,
                        NOT coalesce(ab, false) AS ab, NOT coalesce(ba, false) AS ba
                 FROM wanted w JOIN pair p USING (pair_id) LEFT JOIN answered USING (pair_id)
                 WHERE NOT (coalesce(ab, false) AND coalesce(ba, false))
             )
-            SELECT row_number() OVER (ORDER BY prompt_position, position) AS number, pair_id, ab, ba
+            SELECT row_number() OVER (ORDER BY prompt_position, position) AS number, pair_id, place, prompt_id, ab, ba
             FROM unanswered ORDER BY number""",
             [judge_id],
         )
@@ -112,23 +119,35 @@ def forget_failures(store: Store, judge_id: str) -> None:
 
 
 def pending_questions(store: Store) -> Iterator[Question]:
-    """The questions that `find_pending` found, read a page at a time."""
-    start = 1
-    while True:
-        page = store.rows(
-            """SELECT n.pair_id, n.ab, n.ba, p.prompt, p.response_a, p.response_b
-            FROM pending n JOIN pair p USING (pair_id) WHERE n.number >= ? AND n.number < ? ORDER BY n.number""",
-            [start, start + PAGE],
+    """The questions that `find_pending` found: prompt by prompt, and those that show the same response first together.
+
+    So every question shares as much of its prompt as it can with the one before it, and the servers' prefix cache is
+    used as well as it can be.
+    """
+    for _, pairs in groupby(_pending_pairs(store), key=itemgetter(0)):
+        while group := list(islice(pairs, GROUP)):
+            rank: dict[str, int] = {}
+            found: list[tuple[int, int, int, Question]] = []
+            for _, pair_id, ab, ba, prompt, a, b in group:
+                first, second = rank.setdefault(a, len(rank)), rank.setdefault(b, len(rank))
+                conversation = prompt_from_json(prompt)
+                if ab:
+                    found.append((first, second, len(found), Question(pair_id, Order.AB, conversation, a, b)))
+                if ba:
+                    found.append((second, first, len(found), Question(pair_id, Order.BA, conversation, b, a)))
+            yield from (row[-1] for row in sorted(found, key=itemgetter(0, 1, 2)))
+
+
+def _pending_pairs(store: Store) -> Iterator[tuple[Any, ...]]:
+    """What is pending as rows of prompt_id, pair_id, ab, ba, prompt, response_a, response_b, a page at a time."""
+    last = store.count("SELECT coalesce(max(number), 0) FROM pending")
+    page = min(max(PAGE, -(-last // MOST_PAGES)), MOST_PAGE)
+    for start in range(1, last + 1, page):
+        yield from store.rows(
+            """SELECT n.prompt_id, n.pair_id, n.ab, n.ba, p.prompt, p.response_a, p.response_b
+            FROM pending n JOIN pair p ON p.rowid = n.place WHERE n.number >= ? AND n.number < ? ORDER BY n.number""",
+            [start, start + page],
         )
-        if not page:
-            return
-        for pair_id, ab, ba, prompt, a, b in page:
-            conversation = prompt_from_json(prompt)
-            if ab:
-                yield Question(pair_id, Order.AB, conversation, a, b)
-            if ba:
-                yield Question(pair_id, Order.BA, conversation, b, a)
-        start += PAGE
 
 
 _READING = pa.schema(

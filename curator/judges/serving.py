@@ -1,0 +1,276 @@
+"""Shares runs of prompts among equal servers: each takes what it bears; one that goes away gives back what it had."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from curator.errors import JudgeUnreachable
+from curator.judges.http import Transient, shown
+from curator.judges.prompting import Prompt
+from curator.pair import Judgment
+
+START_IN_FLIGHT, MOST_IN_FLIGHT = 4, 64
+"""Requests in flight a server, before anything is known of it and at the most."""
+
+GAIN = 1.1
+"""How much faster a server must answer with twice the requests in flight, or they only wait in its queue."""
+
+SETTLED_ROUNDS = 16
+"""Rounds after which a server that once gained nothing from more is tried with more again: it may have changed."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+"""Seconds between looks at whether a server is back."""
+
+
+class Window:
+    """How many requests one server may have in flight.
+
+    Doubled as long as that makes it answer at least `GAIN` times as many prompts a second, halved when it has no room.
+    A round is two windows full of answers; one in which the server had to wait for prompts says nothing about it.
+    """
+
+    def __init__(self, fixed: int | None = None) -> None:
+        self.limit = fixed or START_IN_FLIGHT
+        self._fixed = fixed is not None
+        self._rate = 0.0
+        self._settled = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._requests = self._prompts = 0
+        self._starved = False
+        self._start = time.monotonic()
+
+    def crowded(self) -> None:
+        """Say that the server has no room for what it was sent."""
+        if not self._fixed:
+            self.limit = max(1, self.limit // 2)
+            self._rate, self._settled = 0.0, SETTLED_ROUNDS
+            self._begin()
+
+    def answered(self, prompts: int, in_flight: int) -> None:
+        """Say that a request of so many prompts came back, one of so many in flight."""
+        self._requests += 1
+        self._prompts += prompts
+        self._starved = self._starved or 2 * in_flight < self.limit
+        if self._fixed or self._requests < 2 * self.limit:
+            return
+        rate = self._prompts / max(time.monotonic() - self._start, 1e-9)
+        if self._settled:
+            self._settled -= 1
+            self._rate = rate if self._settled == 0 else self._rate
+        elif not self._starved:
+            self._judge(rate)
+        self._begin()
+
+    def _judge(self, rate: float) -> None:
+        if rate >= GAIN * self._rate:
+            self._rate = rate
+            self.limit = min(2 * self.limit, MOST_IN_FLIGHT)
+        else:
+            self.limit = max(1, self.limit // 2)
+            self._settled = SETTLED_ROUNDS
+
+
+@dataclass(slots=True)
+class Request:
+    """Prompts that are sent together. `failing`: the server that does not answer them, and since when."""
+
+    prompts: Sequence[Prompt]
+    failing: tuple[Server, float] | None = None
+
+
+class Work:
+    """The requests to be answered: what a server gave back goes out first, then runs of new prompts."""
+
+    def __init__(self, runs: AsyncGenerator[list[Prompt], None], size: int) -> None:
+        self._runs, self._size = runs, size
+        self._returned: deque[list[Request]] = deque()
+        self._more = True
+        self._out = 0
+        self._taking = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self.over = asyncio.Event()
+
+    async def take(self) -> list[Request]:
+        """Requests for one server; none when there is nothing left that could still come back."""
+        while not self.over.is_set():
+            async with self._taking:
+                if self._returned:
+                    return self._given(self._returned.popleft())
+                if self._more:
+                    run = await anext(self._runs, None)
+                    if run is not None:
+                        starts = range(0, len(run), self._size)
+                        return self._given([Request(run[at : at + self._size]) for at in starts])
+                    self._more = False
+                    self._check()
+            if not self.over.is_set():
+                self._changed.clear()
+                await self._changed.wait()
+        return []
+
+    def _given(self, requests: list[Request]) -> list[Request]:
+        self._out += len(requests)
+        return requests
+
+    def finish(self) -> None:
+        """Say that a request is answered."""
+        self._out -= 1
+        self._check()
+
+    def give_back(self, requests: list[Request]) -> None:
+        """Let another server have these."""
+        if requests:
+            self._out -= len(requests)
+            self._returned.append(requests)
+            self._changed.set()
+
+    def _check(self) -> None:
+        if not self._more and not self._returned and not self._out:
+            self.over.set()
+            self._changed.set()
+
+
+class Server:
+    """One server and what it is busy with.
+
+    Args:
+        url: its base URL.
+        ask: answers a request, or raises Transient when the server cannot be had.
+        is_back: whether it answers again, as the same judge; raises where it is another one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        window: Window,
+        ask: Callable[[Server, Sequence[Prompt]], Awaitable[list[Judgment]]],
+        is_back: Callable[[str], Awaitable[bool]],
+        patience: float,
+    ) -> None:
+        self.url, self.window = url, window
+        self._ask, self._is_back, self._patience = ask, is_back, patience
+        self._in_flight = 0
+        self._room = asyncio.Event()
+        self._away_since: float | None = None
+        self.gone: str | None = None
+        """Why this server is given up; None while it is not."""
+        self._reason = ""
+
+    async def work(self, work: Work, done: asyncio.Queue[list[Judgment] | None], tasks: asyncio.TaskGroup) -> None:
+        """Answer requests until there are none, or until the server is given up."""
+        mine: deque[Request] = deque()
+        while self.gone is None:
+            if self._away_since is not None:
+                work.give_back(list(mine))
+                mine.clear()
+                if not await self._wait_until_back(work):
+                    continue
+            if self._in_flight >= self.window.limit:
+                self._room.clear()
+                await self._room.wait()
+                continue
+            if not mine:
+                mine.extend(await work.take())
+                if not mine:
+                    return
+                continue  # meanwhile the server may have gone away
+            self._in_flight += 1
+            tasks.create_task(self._answer(mine.popleft(), work, done))
+        work.give_back(list(mine))
+
+    async def _answer(self, request: Request, work: Work, done: asyncio.Queue[list[Judgment] | None]) -> None:
+        try:
+            judgments = await self._ask(self, request.prompts)
+        except Transient as error:
+            self._fail(request, error)
+            work.give_back([request])
+        else:
+            self._away_since = None
+            self.window.answered(len(request.prompts), self._in_flight)
+            done.put_nowait(judgments)
+            work.finish()
+        finally:
+            self._in_flight -= 1
+            self._room.set()
+
+    def _fail(self, request: Request, error: Transient) -> None:
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        if request.failing is None or request.failing[0] is not self:
+            request.failing = self, now
+        self._reason = error.reason
+        # A request that brings a server down whenever it is back would go round for ever.
+        if error.busy or now - request.failing[1] >= self._patience:
+            self.gone = error.reason
+
+    async def _wait_until_back(self, work: Work) -> bool:
+        pause = min(FIRST_PAUSE, self._patience)
+        while self.gone is None and self._away_since is not None:
+            try:
+                await asyncio.wait_for(work.over.wait(), pause)
+            except TimeoutError:
+                pass
+            else:
+                self._away_since = None  # there is nothing left to ask it
+                return True
+            if await self._is_back(self.url):
+                self._away_since = None
+                return True
+            if time.monotonic() - self._away_since >= self._patience:
+                self.gone = self._reason
+            pause = min(2 * pause, LONGEST_PAUSE)
+        return self.gone is None
+
+
+async def answers(
+    servers: Sequence[Server], runs: AsyncGenerator[list[Prompt], None], size: int
+) -> AsyncGenerator[list[Judgment], None]:
+    """Have servers answer runs of prompts, each as many as it can, `size` in a request.
+
+    Raises:
+        JudgeUnreachable: no server is left.
+    """
+    done: asyncio.Queue[list[Judgment] | None] = asyncio.Queue()
+
+    async def busy() -> None:
+        work = Work(runs, size)
+
+        async def until_gone(server: Server) -> None:
+            await server.work(work, done, tasks)
+            if all(one.gone is not None for one in servers):
+                raise _unreachable(servers)
+
+        try:
+            async with aclosing(runs), asyncio.TaskGroup() as tasks:
+                for server in servers:
+                    tasks.create_task(until_gone(server))
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+        finally:
+            done.put_nowait(None)
+
+    task = asyncio.create_task(busy())
+    try:
+        while (judgments := await done.get()) is not None:
+            yield judgments
+        await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _unreachable(servers: Sequence[Server]) -> JudgeUnreachable:
+    reasons = "; ".join(f"{shown(server.url)}: {server.gone}" for server in servers)
+    return JudgeUnreachable(f"no judge server answers any more ({reasons}). What was judged is kept; run again.")

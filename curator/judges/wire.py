@@ -1,0 +1,73 @@
+"""What goes over the wire to SGLang's native `/generate`, and what must come back to be believed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+import orjson
+
+from curator.judges.base import judgment
+from curator.judges.http import Transient, message, request
+from curator.judges.prompting import Prompt, Prompter
+from curator.pair import Judgment
+
+_SETTINGS = b'"sampling_params":{"max_new_tokens":0,"temperature":0},"return_logprob":true,"token_ids_logprob":'
+
+
+async def generate(
+    session: aiohttp.ClientSession, url: str, prompter: Prompter, prompts: Sequence[Prompt]
+) -> list[Judgment]:
+    """Ask one server for the label log-probabilities of some prompts, in one request.
+
+    Raises:
+        Transient, Refused, JudgeError: see `curator.judges.http.request`; a reply that cannot be right is Transient.
+    """
+    labels = list(prompter.labels)
+    contents = b",".join(prompt.content for prompt in prompts)
+    wanted = orjson.dumps([labels] * len(prompts))
+    body = b'{"%b":[%b],%b%b}' % (prompter.field.encode(), contents, _SETTINGS, wanted)
+    start = time.monotonic()
+    replies = await request(session, "POST", url + "/generate", body)
+    seconds = time.monotonic() - start
+    if not isinstance(replies, list) or len(replies) != len(prompts):
+        count = len(replies) if isinstance(replies, list) else "no list of"
+        raise Transient(f"asked {len(prompts)} prompts and got {count} replies")
+    return [_judgment(prompt, reply, labels, seconds) for prompt, reply in zip(prompts, replies, strict=True)]
+
+
+def failed(prompt: Prompt, reason: str) -> Judgment:
+    """The judgment of a prompt that got no verdict."""
+    return Judgment(prompt.pair_id, prompt.order, failed=reason)
+
+
+def _judgment(prompt: Prompt, reply: Any, labels: list[int], seconds: float) -> Judgment:
+    """The judgment a reply holds; a reply that cannot be right is not stored but asked for again."""
+    try:
+        meta = reply["meta_info"]
+        finish = (meta.get("finish_reason") or {}).get("type")
+        if finish == "abort":
+            raise Transient(f"the server aborted the request: {message(str(meta['finish_reason']).encode())}")
+        values = {int(entry[1]): entry[0] for entry in meta["output_token_ids_logprobs"][0]}
+        first, second = float(values[labels[0]]), float(values[labels[1]])
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise Transient(f"a reply lacks the labels' log-probabilities ({type(error).__name__}: {error})") from None
+    possible = math.isfinite(first) and math.isfinite(second) and max(first, second) < 0.001
+    if not possible or math.exp(first) + math.exp(second) > 1.001:
+        raise Transient(f"a reply's log-probabilities cannot be: {first!r}, {second!r}")
+    counted = meta.get("prompt_tokens")
+    if prompt.tokens is not None and counted is not None and counted != prompt.tokens:
+        raise Transient(f"a reply is about {counted} prompt tokens, but {prompt.tokens} were sent")
+    return judgment(
+        prompt.pair_id, prompt.order, first, second,
+        note=prompt.note, prompt_tokens=_count(counted), cached_tokens=_count(meta.get("cached_tokens")),
+        seconds=seconds,
+    )  # fmt: skip
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; None where a server says something else."""
+    return value if isinstance(value, int) and 0 <= value < 2**31 else None
