@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,28 @@ def template_for(choice: JudgeChoice) -> Template:
 
 
 @asynccontextmanager
-async def opened(choice: JudgeChoice, log: Path, progress: Progress) -> AsyncIterator[Judge]:
-    """The judge of `choice`, ready to be asked. `log`: where a server that is started here writes."""
+async def opened(
+    choice: JudgeChoice, out: Path, progress: Progress, stopping: Callable[[], bool] = lambda: False
+) -> AsyncIterator[Judge]:
+    """The judge of `choice`, ready to be asked.
+
+    Args:
+        out: where a server that is started here writes its log, and a cluster its shards.
+        stopping: whether the user wants to stop.
+    """
     template = template_for(choice)
-    if not choice.urls and choice.model is None:
+    if choice.urls:
+        async with _served(choice, template, choice.urls, out, stopping) as judge:
+            yield judge
+    elif choice.model is not None:
+        from curator.judges.launch import running_server
+
+        log = out / "sglang-server.log"
+        progress.say(f"starting an SGLang server for {choice.model} (its log: {log})")
+        server = running_server(choice.model, log, python=choice.sglang_python, arguments=choice.sglang_arguments)
+        async with server as url, _served(choice, template, (url,), out, stopping) as judge:
+            yield judge
+    else:
         from curator.judges.embedded import BATCH, EmbeddedJudge
 
         progress.say("loading the embedded judge (a small demonstration model, on the CPU)")
@@ -67,34 +86,30 @@ async def opened(choice: JudgeChoice, log: Path, progress: Progress) -> AsyncIte
         )
         async with embedded as judge:
             yield judge
-        return
-    if choice.urls:
-        async with _served(choice, template, choice.urls) as judge:
-            yield judge
-        return
-    from curator.judges.launch import running_server
-
-    progress.say(f"starting an SGLang server for {choice.model} (its log: {log})")
-    server = running_server(str(choice.model), log, python=choice.sglang_python, arguments=choice.sglang_arguments)
-    async with server as url, _served(choice, template, (url,)) as judge:
-        yield judge
 
 
-def _served(choice: JudgeChoice, template: Template, urls: tuple[str, ...]) -> Judge:
+def _served(
+    choice: JudgeChoice, template: Template, urls: tuple[str, ...], out: Path, stopping: Callable[[], bool]
+) -> Judge:
     from curator.judges.sglang import BATCH, SGLangJudge
 
-    return SGLangJudge(
-        urls,
-        template,
+    make = partial(
+        SGLangJudge,
+        template=template,
         tokenizer=choice.tokenizer,
         on_overlong=OnOverlong(choice.on_overlong),
         batch=choice.batch or BATCH,
         in_flight=choice.in_flight,
         retry_seconds=choice.retry_seconds,
     )
+    if choice.ray is None:
+        return make(urls)
+    from curator.judges.cluster import ClusterJudge
+
+    return ClusterJudge(urls, make, choice.ray, out / "ray", stopping)
 
 
-def judge_input(store: Store, choice: JudgeChoice, min_label_mass: float, log: Path, progress: Progress) -> Asked:
+def judge_input(store: Store, choice: JudgeChoice, min_label_mass: float, out: Path, progress: Progress) -> Asked:
     """Have every pair of the input judged in both orders, as far as that is not done yet.
 
     Raises:
@@ -109,7 +124,7 @@ def judge_input(store: Store, choice: JudgeChoice, min_label_mass: float, log: P
         if not pending.questions:
             progress.say(f"judgments: {pending.cached} cached / 0 new")
             return Asked(known, pending, 0, 0.0)
-    return asyncio.run(_ask(store, choice, key, min_label_mass, log, progress))
+    return asyncio.run(_ask(store, choice, key, min_label_mass, out, progress))
 
 
 def _request(choice: JudgeChoice) -> str:
@@ -119,11 +134,11 @@ def _request(choice: JudgeChoice) -> str:
 
 
 async def _ask(
-    store: Store, choice: JudgeChoice, key: str, min_label_mass: float, log: Path, progress: Progress
+    store: Store, choice: JudgeChoice, key: str, min_label_mass: float, out: Path, progress: Progress
 ) -> Asked:
     # A signal that comes while a server starts ends that too: it is stopped on the way out.
     with _Stop(progress) as stop:
-        async with opened(choice, log, progress) as judge:
+        async with opened(choice, out, progress, lambda: stop.wanted) as judge:
             if choice.probe:
                 probe = summarise(await ask_probe(judge))
                 if objection := probe.objection(min_label_mass):
@@ -221,10 +236,10 @@ def _read_judgments(store: Store, path: str, wanted: str | None, progress: Progr
     return Asked(judge, pending, pending.questions - left, time.monotonic() - start)
 
 
-async def examine(choice: JudgeChoice, min_label_mass: float, log: Path, progress: Progress) -> dict[str, Any]:
+async def examine(choice: JudgeChoice, min_label_mass: float, out: Path, progress: Progress) -> dict[str, Any]:
     """Ask a judge the built-in questions twice and say what it is worth; for `curator doctor`."""
     with _Stop(progress):
-        async with opened(choice, log, progress) as judge:
+        async with opened(choice, out, progress) as judge:
             once, again = await ask_probe(judge), await ask_probe(judge)
             info = judge.info
     probe = summarise(once)

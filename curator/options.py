@@ -35,6 +35,7 @@ class JudgeChoice:
 
     Attributes:
         probe: ask about built-in pairs first, and refuse a judge that fails on them.
+        ray: address of the Ray cluster from whose nodes the servers are asked; None: from here.
         retry_seconds: how long a request to a server is tried again.
     """
 
@@ -46,6 +47,7 @@ class JudgeChoice:
     tokenizer: str | None = None
     on_overlong: str = "truncate"
     probe: bool = True
+    ray: str | None = None
     batch: int | None = None
     in_flight: int | None = None
     retry_seconds: float = 120.0

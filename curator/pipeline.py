@@ -56,9 +56,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         require_imported(store, options.out / "queue.jsonl")
         progress.say(f"reading {options.raw} into {options.db}")
         added, rejected = ingest(store, options, progress)
-        asked = judge_input(
-            store, options.judge, options.rule.min_label_mass, options.out / "sglang-server.log", progress
-        )
+        asked = judge_input(store, options.judge, options.rule.min_label_mass, options.out, progress)
         if asked.interrupted:
             raise Interrupted(f"stopped; {asked.asked} judgments are kept, and the same command goes on from there")
         decided = decide(store, asked.judge, options.rule)

@@ -34,9 +34,7 @@ def command(as_json: bool, min_label_mass: float, **values: Any) -> int:
     from curator.progress import Terminal, clean
 
     with tempfile.TemporaryDirectory() as scratch:
-        result = asyncio.run(
-            examine(options.judge_choice(values), min_label_mass, Path(scratch) / "sglang-server.log", Terminal())
-        )
+        result = asyncio.run(examine(options.judge_choice(values), min_label_mass, Path(scratch), Terminal()))
     if as_json:
         print_json(result)
     else:

@@ -19,6 +19,7 @@ from curator.cli.options import option
 @options.rule
 @option("--calibration", metavar="FILE", help="Labelled pairs from elsewhere, a random sample of the same kind.")
 @options.judge
+@option("--ray", metavar="ADDRESS", help="Ask the servers of --judge-url from the nodes of this Ray cluster.")
 @option("--judgments", metavar="FILE", help="A log of judgments to use in place of a judge.")
 @option("--judge", metavar="NAME", help="Whose judgments of that log.")
 @option("--probe/--no-probe", default=True, show_default=True, help="Try the judge on built-in pairs first.")
@@ -52,6 +53,8 @@ def command(**values: Any) -> int:
         raise click.UsageError("--judgments takes the place of a judge: give it, or --judge-url, or --judge-model")
     if values["judge_url"] and values["judge_model"]:
         raise click.UsageError("give --judge-url (a running server) or --judge-model (one to start), not both")
+    if values["ray"] and not values["judge_url"]:
+        raise click.UsageError("--ray asks running servers: name them with --judge-url")
     out = values["out"] or default_out(values["raw"])
     chosen = LabelOptions(
         raw=values["raw"],

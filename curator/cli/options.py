@@ -118,6 +118,7 @@ def judge_choice(values: dict[str, Any]) -> Any:
         tokenizer=values["tokenizer"],
         on_overlong=values["on_overlong"],
         probe=values.get("probe", True),
+        ray=values.get("ray"),
         batch=values["batch"],
         in_flight=values["in_flight"],
         retry_seconds=values["retry_seconds"],
