@@ -60,6 +60,7 @@ class FakeSGLang:
     Args:
         encode, decode: the tokenizer of the model it serves.
         delay: seconds every `/generate` takes.
+        at_once: how many requests of `/generate` are served at a time, the others waiting; 0: all.
         key: the API key it wants, if any.
 
     Attributes:
@@ -78,11 +79,14 @@ class FakeSGLang:
         encode: Callable[[str], list[int]] = encode,
         decode: Callable[[Sequence[int]], str] = decode,
         delay: float = 0.0,
+        at_once: int = 0,
         key: str | None = None,
         model: str = "org/fake-judge",
         context: int = 4_096,
+        port: int = 0,
     ) -> None:
         self._encode, self._decode, self._delay, self._key, self._context = encode, decode, delay, key, context
+        self._slots = asyncio.Semaphore(at_once or 1_000_000)
         self.requests = self.prompts = self.at_once = self.most_at_once = 0
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -101,7 +105,7 @@ class FakeSGLang:
         self._started = threading.Event()
         self._gone = False
         self._thread = threading.Thread(target=self._serve, daemon=True)
-        self.port = 0
+        self.port = port
 
     @property
     def url(self) -> str:
@@ -150,7 +154,7 @@ class FakeSGLang:
         app.router.add_get("/{page:.*}", self._page)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        self._site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        self._site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
         await self._site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -187,8 +191,9 @@ class FakeSGLang:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
-            await asyncio.sleep(self._delay)
-            return await self._answer(request, body)
+            async with self._slots:
+                await asyncio.sleep(self._delay)
+                return await self._answer(request, body)
         finally:
             self.at_once -= 1
 

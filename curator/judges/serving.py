@@ -30,15 +30,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 class Window:
     """How many requests one server may have in flight.
 
-    Doubled as long as that makes it answer at least `GAIN` times as many prompts a second, halved when it has no room.
-    A round is two windows full of answers; one in which the server had to wait for prompts says nothing about it.
+    Now and then twice as many are tried, and kept where that makes it answer `GAIN` times as many prompts a second. A
+    round is two windows full of answers; one in which the server had to wait for prompts says nothing about it.
     """
 
     def __init__(self, fixed: int | None = None) -> None:
         self.limit = fixed or START_IN_FLIGHT
         self._fixed = fixed is not None
-        self._rate = 0.0
-        self._settled = 0
+        self._before: float | None = None  # prompts a second with half as many, while twice as many are tried
+        self._rest = 1
         self._begin()
 
     def _begin(self) -> None:
@@ -50,8 +50,7 @@ class Window:
         """Say that the server has no room for what it was sent."""
         if not self._fixed:
             self.limit = max(1, self.limit // 2)
-            self._rate, self._settled = 0.0, SETTLED_ROUNDS
-            self._begin()
+            self._settle()
 
     def answered(self, prompts: int, in_flight: int) -> None:
         """Say that a request of so many prompts came back, one of so many in flight."""
@@ -60,21 +59,26 @@ class Window:
         self._starved = self._starved or 2 * in_flight < self.limit
         if self._fixed or self._requests < 2 * self.limit:
             return
-        rate = self._prompts / max(time.monotonic() - self._start, 1e-9)
-        if self._settled:
-            self._settled -= 1
-            self._rate = rate if self._settled == 0 else self._rate
-        elif not self._starved:
-            self._judge(rate)
+        if not self._starved:
+            self._judge(self._prompts / max(time.monotonic() - self._start, 1e-9))
         self._begin()
 
     def _judge(self, rate: float) -> None:
-        if rate >= GAIN * self._rate:
-            self._rate = rate
-            self.limit = min(2 * self.limit, MOST_IN_FLIGHT)
+        if self._before is None:
+            self._rest -= 1
+            gained = self._rest <= 0
         else:
-            self.limit = max(1, self.limit // 2)
-            self._settled = SETTLED_ROUNDS
+            gained = rate >= GAIN * self._before
+            if not gained:
+                self.limit //= 2
+                self._settle()
+        if gained and self.limit < MOST_IN_FLIGHT:
+            self._before = rate
+            self.limit *= 2
+
+    def _settle(self) -> None:
+        self._before, self._rest = None, SETTLED_ROUNDS
+        self._begin()
 
 
 @dataclass(slots=True)

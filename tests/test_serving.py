@@ -1,0 +1,245 @@
+"""Work among servers: each as much as it bears, whole prompts together, nothing lost when one goes and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curator.errors import JudgeError
+from curator.judges import serving
+from curator.judges.ahead import RUN_REQUESTS, in_runs
+from curator.judges.serving import MOST_IN_FLIGHT, START_IN_FLIGHT, Window
+from curator.pair import Message, Order
+from curator.prompts import Question
+from tests.fake_sglang import FakeSGLang
+from tests.test_sglang_judge import ask, assert_right, client, questions
+
+
+@pytest.fixture(autouse=True)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SGLANG_API_KEY", raising=False)
+
+
+def of_prompt(name: str, count: int) -> list[Question]:
+    return [Question(f"{name}-{i}", Order.AB, (Message("user", name),), "x", "y") for i in range(count)]
+
+
+@given(st.lists(st.integers(1, 40), max_size=30), st.integers(1, 16))
+def test_runs_hold_whole_prompts_in_order(sizes: list[int], size: int) -> None:
+    asked = [question for i, count in enumerate(sizes) for question in of_prompt(f"p{i}", count)]
+    runs = list(in_runs(asked, size))
+    assert [question for run in runs for question in run] == asked
+    for run in runs:
+        prompts = {question.conversation for question in run}
+        # More than a request holds only where it is one prompt's.
+        assert len(run) <= size or (len(prompts) == 1 and len(run) <= size * RUN_REQUESTS)
+    for one, other in itertools.pairwise(runs):
+        assert one[-1].conversation != other[0].conversation or len(one) == size * RUN_REQUESTS
+        first = [question for question in other if question.conversation == other[0].conversation]
+        assert len(one) + len(first) > size, "the next prompt would have had room"
+
+
+class Clock:
+    """A clock that stands until it is told to go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(serving.time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def serve(window: Window, clock: Clock, slots: int, requests: int, seconds: float = 1.0) -> None:
+    """A server that takes `seconds` for a request and serves so many at a time, always asked as much as allowed."""
+    for _ in range(requests):
+        clock.now += seconds / min(window.limit, slots)
+        window.answered(16, window.limit)
+
+
+@pytest.mark.parametrize(("slots", "least", "most"), [(1, 4, 8), (4, 4, 8), (32, 32, 64), (10_000, 64, 64)])
+def test_the_window_grows_as_far_as_the_server_gains(clock: Clock, slots: int, least: int, most: int) -> None:
+    window = Window()
+    assert window.limit == START_IN_FLIGHT
+    serve(window, clock, slots, 4_000)
+    assert least <= window.limit <= most <= MOST_IN_FLIGHT
+
+
+def test_the_window_follows_a_server_that_becomes_larger_and_smaller(clock: Clock) -> None:
+    window = Window()
+    serve(window, clock, 4, 1_000)
+    assert window.limit <= 8
+    serve(window, clock, 64, 10_000)
+    assert window.limit >= 32
+    for _ in range(3):
+        window.crowded()
+    assert window.limit <= 8
+
+
+def test_a_server_that_waits_for_prompts_says_nothing_about_the_window(clock: Clock) -> None:
+    window = Window()
+    for _ in range(1_000):
+        clock.now += 1.0
+        window.answered(16, 1)
+    assert window.limit == START_IN_FLIGHT
+
+
+def test_a_fixed_window_stays(clock: Clock) -> None:
+    window = Window(3)
+    serve(window, clock, 64, 1_000)
+    window.crowded()
+    assert window.limit == 3
+
+
+def test_more_is_sent_to_a_server_that_bears_more() -> None:
+    with FakeSGLang(delay=0.02, at_once=32) as wide, FakeSGLang(delay=0.02, at_once=1) as narrow:
+        asked = questions(1_200)
+        assert_right(ask(client(wide, narrow, in_flight=None), asked), asked)
+        assert wide.most_at_once >= 8
+        assert wide.prompts > 3 * narrow.prompts > 0
+
+
+def test_all_questions_about_a_prompt_go_to_one_server() -> None:
+    """Also where they fill more than one request; so its prefix cache serves all but the first."""
+    seen: list[dict[str, set[int]]] = [{}, {}]
+
+    def watch(server: int) -> Callable[[str], str | None]:
+        def look(text: str) -> None:
+            name = text.partition("topic ")[2].split("\n")[0]
+            seen[server].setdefault(name, set()).add(hash(text))
+
+        return look
+
+    asked = []
+    for i in range(40):
+        conversation = (Message("user", f"topic {i}"),)
+        for k in range(1 + i % 7):
+            a, b = f"quality {k}.5", f"another, quality {k}"
+            asked += [Question(f"p{i}-{k}", Order.AB, conversation, a, b)]
+            asked += [Question(f"p{i}-{k}", Order.BA, conversation, b, a)]
+    with FakeSGLang(delay=0.01) as one, FakeSGLang(delay=0.003) as other:
+        one.poison, other.poison = watch(0), watch(1)
+        replies = ask(client(one, other, batch=4), asked)
+    assert len(replies) == len(asked)
+    assert all(seen)
+    assert not set(seen[0]) & set(seen[1])
+    assert len(seen[0]) + len(seen[1]) == 40
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "FIRST_PAUSE", 0.05)
+
+
+def _come_back_later(port: int, seconds: float, *, model: str = "org/fake-judge") -> Iterator[FakeSGLang]:
+    time.sleep(seconds)
+    with FakeSGLang(port=port, model=model, delay=0.01) as again:
+        yield again
+
+
+def test_a_server_that_comes_back_is_asked_again(quick: None) -> None:
+    """The only server, so that nothing but its return can finish the run."""
+    asked = questions(100)
+    with FakeSGLang(delay=0.01) as server:
+        back: list[FakeSGLang] = []
+        over = threading.Event()
+
+        def restart() -> None:
+            while server.prompts < 40:
+                time.sleep(0.005)
+            server.die()
+            for again in _come_back_later(server.port, 0.5):
+                back.append(again)
+                over.wait(20)
+
+        thread = threading.Thread(target=restart)
+        thread.start()
+        try:
+            assert_right(ask(client(server, retry_seconds=20), asked), asked)
+        finally:
+            over.set()
+            thread.join()
+    assert back[0].prompts > 0
+    assert server.prompts + back[0].prompts <= 200 + 2 * 4  # no more than was in flight is asked twice
+
+
+def test_while_one_server_is_away_the_other_does_its_work(quick: None) -> None:
+    asked = questions(150)
+    with FakeSGLang(delay=0.01) as steady, FakeSGLang(delay=0.01) as leaving:
+        back: list[FakeSGLang] = []
+        over = threading.Event()
+
+        def restart() -> None:
+            while leaving.prompts < 20:
+                time.sleep(0.005)
+            leaving.die()
+            for again in _come_back_later(leaving.port, 0.2):
+                back.append(again)
+                over.wait(20)
+
+        thread = threading.Thread(target=restart)
+        thread.start()
+        try:
+            assert_right(ask(client(steady, leaving, retry_seconds=20), asked), asked)
+        finally:
+            over.set()
+            thread.join()
+    assert back[0].prompts > 0, "it is given work again"
+
+
+def test_another_model_in_its_place_is_refused(quick: None) -> None:
+    with FakeSGLang(delay=0.01) as server:
+        over = threading.Event()
+
+        def restart() -> None:
+            while server.prompts < 20:
+                time.sleep(0.005)
+            server.die()
+            for _ in _come_back_later(server.port, 0.1, model="org/another"):
+                over.wait(20)
+
+        thread = threading.Thread(target=restart)
+        thread.start()
+        try:
+            with pytest.raises(JudgeError, match=r"came back and serves .*org/another.* another judge"):
+                ask(client(server, retry_seconds=20), questions(100))
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_a_run_does_not_wait_for_a_server_that_is_away(quick: None) -> None:
+    """What it had is done by the other; that it stays away is nobody's concern then."""
+    with FakeSGLang(delay=0.02) as steady, FakeSGLang(delay=0.005) as leaving:
+        leaving.poison = lambda text: "die" if leaving.requests > 2 else None
+        asked = questions(60)
+        start = time.monotonic()
+        assert_right(ask(client(steady, leaving, retry_seconds=60), asked), asked)
+        assert time.monotonic() - start < 10
+
+
+def test_cancelling_while_a_server_is_away_ends_at_once(quick: None) -> None:
+    async def gather() -> None:
+        async with client(server, retry_seconds=60) as judge:
+            async for _ in judge.judge(questions(100)):
+                server.die()
+
+    with FakeSGLang(delay=0.01) as server:
+
+        async def cancelled() -> None:
+            task = asyncio.create_task(gather())
+            await asyncio.sleep(1)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(asyncio.wait_for(cancelled(), 5))
