@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from curator.judges.recorded import log_judge, read_log
 from curator.options import JudgeChoice
 from curator.pair import JudgeInfo, content_id
 from curator.progress import Progress
-from curator.prompts import Question, Template
+from curator.prompts import Template
 from curator.recipes import load_template
 from curator.recorder import Cost, Recorder
 from curator.store import Store
@@ -56,18 +56,11 @@ def template_for(choice: JudgeChoice) -> Template:
 
 
 @asynccontextmanager
-async def opened(
-    choice: JudgeChoice, out: Path, progress: Progress, stopping: Callable[[], bool] = lambda: False
-) -> AsyncIterator[Judge]:
-    """The judge of `choice`, ready to be asked.
-
-    Args:
-        out: where a server that is started here writes its log, and a cluster its shards.
-        stopping: whether the user wants to stop.
-    """
+async def opened(choice: JudgeChoice, out: Path, progress: Progress) -> AsyncIterator[Judge]:
+    """The judge of `choice`, ready to be asked. `out`: for the log of a server started here, or a cluster's shards."""
     template = template_for(choice)
     if choice.urls:
-        async with _served(choice, template, choice.urls, out, stopping) as judge:
+        async with _served(choice, template, choice.urls, out) as judge:
             yield judge
     elif choice.model is not None:
         from curator.judges.launch import running_server
@@ -75,7 +68,7 @@ async def opened(
         log = out / "sglang-server.log"
         progress.say(f"starting an SGLang server for {choice.model} (its log: {log})")
         server = running_server(choice.model, log, python=choice.sglang_python, arguments=choice.sglang_arguments)
-        async with server as url, _served(choice, template, (url,), out, stopping) as judge:
+        async with server as url, _served(choice, template, (url,), out) as judge:
             yield judge
     else:
         from curator.judges.embedded import BATCH, EmbeddedJudge
@@ -88,9 +81,7 @@ async def opened(
             yield judge
 
 
-def _served(
-    choice: JudgeChoice, template: Template, urls: tuple[str, ...], out: Path, stopping: Callable[[], bool]
-) -> Judge:
+def _served(choice: JudgeChoice, template: Template, urls: tuple[str, ...], out: Path) -> Judge:
     from curator.judges.sglang import BATCH, SGLangJudge
 
     make = partial(
@@ -106,7 +97,7 @@ def _served(
         return make(urls)
     from curator.judges.cluster import ClusterJudge
 
-    return ClusterJudge(urls, make, choice.ray, out / "ray", stopping)
+    return ClusterJudge(urls, make, choice.ray, out / "ray")
 
 
 def judge_input(store: Store, choice: JudgeChoice, min_label_mass: float, out: Path, progress: Progress) -> Asked:
@@ -138,7 +129,7 @@ async def _ask(
 ) -> Asked:
     # A signal that comes while a server starts ends that too: it is stopped on the way out.
     with _Stop(progress) as stop:
-        async with opened(choice, out, progress, lambda: stop.wanted) as judge:
+        async with opened(choice, out, progress) as judge:
             if choice.probe:
                 probe = summarise(await ask_probe(judge))
                 if objection := probe.objection(min_label_mass):
@@ -153,7 +144,7 @@ async def _ask(
             cost = Cost()
             with progress.bar("judging", " judgments", pending.questions) as advance:
                 async with Recorder(store, judge.info.judge_id) as recorder:
-                    async for replies in judge.judge(stop.until(pending_questions(store))):
+                    async for replies in judge.judge(pending_questions(store), stop.asked):
                         await recorder.add(replies)
                         cost.add(replies)
                         advance(len(replies), cost.remark())
@@ -195,13 +186,10 @@ class _Stop:
             self._progress.say("\nfinishing what is in flight; once more stops at once")
         self.wanted = True
 
-    def until(self, questions: Iterable[Question]) -> Iterator[Question]:
-        """The questions, as long as nobody wants to stop."""
+    def asked(self) -> bool:
+        """Whether to stop: asked by a judge that can."""
         self._asking = True
-        for question in questions:
-            if self.wanted:
-                return
-            yield question
+        return self.wanted
 
 
 def _read_judgments(store: Store, path: str, wanted: str | None, progress: Progress) -> Asked:

@@ -85,7 +85,8 @@ class FakeSGLang:
         context: int = 4_096,
         port: int = 0,
     ) -> None:
-        self._encode, self._decode, self._delay, self._key, self._context = encode, decode, delay, key, context
+        self._encode, self._decode, self._key, self._context = encode, decode, key, context
+        self.delay = delay
         self._slots = asyncio.Semaphore(at_once or 1_000_000)
         self.requests = self.prompts = self.at_once = self.most_at_once = 0
         self.bodies: list[dict[str, Any]] = []
@@ -192,7 +193,7 @@ class FakeSGLang:
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             async with self._slots:
-                await asyncio.sleep(self._delay)
+                await asyncio.sleep(self.delay)
                 return await self._answer(request, body)
         finally:
             self.at_once -= 1

@@ -86,7 +86,7 @@ def test_one_signal_drains_and_two_stop(raw: Path, cli: Cli) -> None:
         drained = server.prompts
         assert 0 < drained < 120
 
-        server.prompts = 0
+        server.prompts, server.delay = 0, 1.0
         threading.Thread(target=press, args=(2,)).start()
         assert cli(*label) == 130
         server.delay = 0.0

@@ -18,7 +18,7 @@ def replies(p_good: float, first: float = 0.5, mass: float = 0.9) -> list[Judgme
         odds = math.log(p_good / (1 - p_good)) * (1 if question.order is Order.AB else -1)
         odds += math.log(first / (1 - first))
         p = 1 / (1 + math.exp(-odds))
-        found.append(judgment(question, math.log(mass * p), math.log(mass * (1 - p))))
+        found.append(judgment(question.pair_id, question.order, math.log(mass * p), math.log(mass * (1 - p))))
     return found
 
 

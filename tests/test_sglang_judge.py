@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -104,9 +105,9 @@ def test_text_prompts(server: FakeSGLang) -> None:
     assert body["token_ids_logprob"] == [[65, 66]] * 4
     assert body["text"][0].endswith("Answer with one letter, A or B.<|im_end|>\n<|im_start|>assistant\n")
     assert body["text"][0].startswith("<|im_start|>system\nYou are a careful")
-    # Both orders of a pair are neighbours: the server's prefix cache serves what they share.
+    # What both orders of a pair share is in the server's prefix cache once the first is answered: they go out apart.
     assert "prompt 0" in body["text"][0]
-    assert "prompt 0" in body["text"][1]
+    assert "prompt 1" in body["text"][1]
     info = judge.info
     assert (info.name, info.engine, info.demonstration) == ("fake-judge", "sglang", False)
     assert info.settings["model"] == "org/fake-judge"
@@ -389,16 +390,15 @@ def test_key_refused_while_the_caller_is_busy(server: FakeSGLang) -> None:
         asyncio.run(asyncio.wait_for(gather(), 5))
 
 
-@pytest.mark.parametrize(("batch", "in_flight", "sent"), [(1, 1, 1), (3, 2, 2), (4, 5, 4)])
-def test_requests_in_flight_are_bounded(batch: int, in_flight: int, sent: int) -> None:
-    """Both questions about a prompt go out in one request where they fit in."""
+@pytest.mark.parametrize(("batch", "in_flight"), [(1, 1), (3, 2), (4, 5)])
+def test_requests_in_flight_are_bounded(batch: int, in_flight: int) -> None:
     with FakeSGLang(delay=0.01) as server:
         asked = questions(30)
         assert_right(ask(client(server, batch=batch, in_flight=in_flight), asked), asked)
         assert server.most_at_once <= in_flight
         assert server.most_at_once == in_flight
-        assert max(len(body["text"]) for body in server.bodies) == sent
-        assert server.requests == 60 / sent
+        assert max(len(body["text"]) for body in server.bodies) == batch
+        assert 60 / batch <= server.requests <= 60 / batch + 5, "but for the ends of the first, short runs all are full"
 
 
 def test_questions_are_read_no_further_than_needed() -> None:
@@ -407,7 +407,7 @@ def test_questions_are_read_no_further_than_needed() -> None:
 
         def endless() -> Iterator[Question]:
             nonlocal taken
-            for question in questions(1000):
+            for question in questions(100_000):
                 taken += 1
                 yield question
 
@@ -418,33 +418,23 @@ def test_questions_are_read_no_further_than_needed() -> None:
                 await stream.aclose()  # type: ignore[attr-defined]
 
         asyncio.run(first())
-        assert taken <= 4 * (2 + 2 + 2 + 2)
+        assert taken <= 4 + 8 + 16 + 32 + 4, "the first runs are short"
 
 
-def test_ending_the_questions_drains(server: FakeSGLang) -> None:
-    """How a run is stopped: the iterator ends, and what is in flight is still answered."""
-    asked: list[Question] = []
-    stop = False
-
-    def until_stopped() -> Iterator[Question]:
-        for question in questions(1000):
-            if stop:
-                return
-            asked.append(question)
-            yield question
+def test_wanting_to_stop_finishes_what_is_in_flight_and_no_more(server: FakeSGLang) -> None:
+    stop = threading.Event()
 
     async def gather() -> list[Judgment]:
-        nonlocal stop
         found = []
         async with client(server) as judge:
-            async for batch in judge.judge(until_stopped()):
+            async for batch in judge.judge(questions(1000), stop.is_set):
                 found += batch
-                stop = True
+                stop.set()
         return found
 
     replies = asyncio.run(gather())
-    assert 0 < len(asked) < 200
-    assert sorted((r.pair_id, r.order) for r in replies) == sorted((q.pair_id, q.order) for q in asked)
+    assert 4 <= len(replies) <= 4 * (1 + 2 + 1)
+    assert server.prompts == len(replies), "every request that went out was waited for"
 
 
 def test_no_questions(server: FakeSGLang) -> None:

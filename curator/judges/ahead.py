@@ -7,14 +7,12 @@ make servers wait.
 from __future__ import annotations
 
 import asyncio
-import signal
+import os
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Future
-from itertools import groupby, islice
+from itertools import groupby, islice, zip_longest
 
-import loky
-
+from curator.judges.maker import Maker, MakerGone
 from curator.judges.prompting import Prompt, Prompter
 from curator.prompts import Question
 
@@ -24,39 +22,49 @@ PROCESSES_FROM = 2_048
 MOST_PROCESSES = 8
 """More than this the one that sends the prompts cannot use up."""
 
-IDLE_SECONDS = 30
-"""When processes end by themselves whose parent was killed."""
+RUN_PROMPTS, RUN_QUESTIONS = 128, 512
+"""Conversations, and questions about them, that are dealt out together and go to one server."""
 
-LEAD, MOST_LEAD = 2, 64
+LEAD, MOST_LEAD = 2, 16
 """Runs that are ready or in the making; doubled whenever one was asked for and not ready."""
-
-RUN_REQUESTS = 16
-"""Requests that a run may fill: the pairs of one prompt stay together, but not a million of them."""
 
 
 def in_runs(questions: Iterable[Question], size: int) -> Iterator[list[Question]]:
-    """Questions in lots for one server each: whole prompts, as many as fill a request of `size`.
+    """Questions in lots for one server each: whole conversations, dealt out so that those about one are kept apart.
 
-    The questions about one prompt share the longest prefix, which is in the cache of the server that saw it first.
+    What questions about one conversation share is in the cache of the server that saw the first of them, once that is
+    answered. In one request, or in requests in flight together, each of them would compute it anew (measured on a
+    real server by tests/benchmarks/orders.py). So a run has the first question about each of its conversations, then
+    the second, and so on. The first runs are short, not to make the servers wait.
+
+    Args:
+        questions: those about one conversation are neighbours, and those that show the same response first.
+        size: questions of a request.
     """
-    run: list[Question] = []
+    groups: list[list[Question]] = []
+    held, most = 0, size
     for _, group in groupby(questions, key=lambda question: question.conversation):
-        while part := list(islice(group, size * RUN_REQUESTS)):
-            if run and len(run) + len(part) > size:
-                yield run
-                run = []
-            run += part
-            if len(run) >= size:
-                yield run
-                run = []
-    if run:
-        yield run
+        while part := list(islice(group, RUN_QUESTIONS)):
+            if groups and held + len(part) > most:
+                yield _dealt(groups)
+                groups, held, most = [], 0, min(2 * most, RUN_QUESTIONS)
+            groups.append(part)
+            held += len(part)
+            if held >= most or len(groups) == RUN_PROMPTS:
+                yield _dealt(groups)
+                groups, held, most = [], 0, min(2 * most, RUN_QUESTIONS)
+    if groups:
+        yield _dealt(groups)
+
+
+def _dealt(groups: list[list[Question]]) -> list[Question]:
+    return [question for turn in zip_longest(*groups) for question in turn if question is not None]
 
 
 async def prompts_ahead(
     prompter: Prompter, questions: Iterable[Question], size: int
 ) -> AsyncGenerator[list[Prompt], None]:
-    """The prompts of `questions`, in order and in runs, made while earlier ones are under way.
+    """The prompts of `questions` in runs, made while earlier ones are under way.
 
     Args:
         questions: read in a thread, a few runs further than has been asked for.
@@ -64,77 +72,74 @@ async def prompts_ahead(
     """
     makers = _Makers(prompter)
     runs = in_runs(questions, size)
-    making: deque[asyncio.Future[list[Prompt]]] = deque()
+    making: deque[asyncio.Task[list[Prompt]]] = deque()
     lead, more = LEAD, True
     try:
         while True:
             if more and (room := lead - len(making)) > 0:
                 found = await asyncio.to_thread(lambda: list(islice(runs, room)))
                 more = len(found) == room
-                making.extend(makers.make(run) for run in found)
+                making.extend(asyncio.create_task(makers.make(run)) for run in found)
             if not making:
                 return
             if makers.many and not making[0].done():
                 lead = min(2 * lead, MOST_LEAD)
             yield await making.popleft()
     finally:
-        for future in making:
-            future.cancel()
+        for task in making:
+            task.cancel()
         await asyncio.gather(*making, return_exceptions=True)
         await makers.close()
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class _Makers:
-    """Who makes prompts: a thread of this process, or a few others."""
+    """Who makes prompts: a thread of this process until others are up, and again when those are gone."""
 
     def __init__(self, prompter: Prompter) -> None:
         self._prompter = prompter
         self._seen = 0
-        self._processes = min(MOST_PROCESSES, loky.cpu_count() - 1)
-        self._executor: loky.ProcessPoolExecutor | None = None
-        self._ready: Future[None] | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._all: list[Maker] = []
+        self._idle: asyncio.Queue[Maker | None] = asyncio.Queue()
 
     @property
     def many(self) -> bool:
         """Whether other processes are at work."""
-        return self._ready is not None and self._ready.done()
+        return bool(self._all)
 
-    def make(self, run: list[Question]) -> asyncio.Future[list[Prompt]]:
+    async def make(self, run: list[Question]) -> list[Prompt]:
         self._seen += len(run)
-        if self._executor is None and self._ready is None and self._seen > PROCESSES_FROM and self._processes > 0:
-            self._executor = loky.ProcessPoolExecutor(
-                self._processes, timeout=IDLE_SECONDS, initializer=_start, initargs=(self._prompter,)
-            )
-            self._ready = self._executor.submit(_nothing)
-        return asyncio.ensure_future(self._made(run))
-
-    async def _made(self, run: list[Question]) -> list[Prompt]:
-        if self._executor is not None and self.many:
+        if self._starting is None and self._seen > PROCESSES_FROM:
+            self._starting = asyncio.create_task(self._start())
+        while self._all and (maker := await self._idle.get()) is not None:
             try:
-                return await asyncio.wrap_future(self._executor.submit(_make, run))
-            except BrokenExecutor:  # a process was killed, for want of memory perhaps: this one goes on
-                self._executor = None
+                prompts = await maker.make(run)
+            except MakerGone:  # killed, for want of memory perhaps: the others go on, or this process
+                self._all.remove(maker)
+                await maker.stop()
+            else:
+                self._idle.put_nowait(maker)
+                return prompts
+        if self._starting is not None and self._starting.done() and not self._all:
+            self._idle.put_nowait(None)  # for whoever else waits for one
         return await asyncio.to_thread(lambda: [self._prompter.prompt(question) for question in run])
 
+    async def _start(self) -> None:
+        async def one() -> None:
+            maker = await Maker.start(self._prompter)
+            self._all.append(maker)
+            self._idle.put_nowait(maker)
+
+        count = min(MOST_PROCESSES, _cores() - 1)
+        await asyncio.gather(*(one() for _ in range(count)), return_exceptions=True)
+
     async def close(self) -> None:
-        if self._executor is not None:
-            await asyncio.to_thread(self._executor.shutdown, kill_workers=True)
-
-
-_prompter: Prompter
-
-
-def _start(prompter: Prompter) -> None:
-    global _prompter  # noqa: PLW0603 - what a process is for, set once at its start
-    _prompter = prompter
-    # Ctrl-C goes to every process of a terminal; it is for the one that asked for the prompts to say what is finished.
-    for sign in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(sign, signal.SIG_IGN)
-
-
-def _make(run: list[Question]) -> list[Prompt]:
-    return [_prompter.prompt(question) for question in run]
-
-
-def _nothing() -> None:
-    """A first task, done when a process is up."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        await asyncio.gather(*(maker.stop() for maker in self._all))

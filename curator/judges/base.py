@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -23,10 +23,14 @@ class Judge(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None: ...
 
-    def judge(self, questions: Iterable[Question]) -> AsyncIterator[list[Judgment]]:
+    def judge(
+        self, questions: Iterable[Question], stopping: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[list[Judgment]]:
         """Answer questions in batches, in any order; each question gets one judgment, failed or not.
 
-        `questions` is read lazily, no further ahead than the judge has use for: ending it is how a run is drained.
+        Args:
+            questions: read lazily, some way ahead of what is asked.
+            stopping: looked at between requests; once it says so, what is in flight is finished and the rest left.
 
         Raises:
             JudgeUnreachable: no server is left to ask.

@@ -54,13 +54,10 @@ class ClusterJudge:
             SGLANG_API_KEY in their own environment: no secret is sent.
         address: of the cluster, as `ray.init` takes it.
         folder: on a file system that all nodes see.
-        stopping: whether the user wants to stop: what is under way is then finished, and the rest left.
     """
 
-    def __init__(
-        self, urls: Sequence[str], make: MakeJudge, address: str, folder: Path, stopping: Callable[[], bool]
-    ) -> None:
-        self._urls, self._make, self._address, self._stopping = list(urls), make, address, stopping
+    def __init__(self, urls: Sequence[str], make: MakeJudge, address: str, folder: Path) -> None:
+        self._urls, self._make, self._address = list(urls), make, address
         self._judge = make(urls)
         self._folder = folder.absolute()
         self._run = self._folder / uuid4().hex
@@ -89,11 +86,13 @@ class ClusterJudge:
         if kind is None:  # everything that came back is stored
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def judge(self, questions: Iterable[Question]) -> AsyncIterator[list[Judgment]]:
+    async def judge(
+        self, questions: Iterable[Question], stopping: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[list[Judgment]]:
         source = iter(questions)
         few = await asyncio.to_thread(lambda: list(islice(source, FEW)))
         if len(few) < FEW:
-            async for judgments in self._judge.judge(few):
+            async for judgments in self._judge.judge(few, stopping):
                 yield judgments
             return
         left = await asyncio.to_thread(_left_over, self._folder, self.info.judge_id)
@@ -102,15 +101,15 @@ class ClusterJudge:
         count = await asyncio.to_thread(_write_questions, self._run, open_)
         yield found
         shards = self._shards(count)
-        while path := await self._finished(shards):
+        while path := await self._finished(shards, stopping):
             yield await asyncio.to_thread(_read_judgments, path)
 
-    async def _finished(self, shards: Iterator[Path]) -> Path | None:
+    async def _finished(self, shards: Iterator[Path], stopping: Callable[[], bool]) -> Path | None:
         """The next finished shard; meanwhile the workers are told when the user wants to stop."""
         waiting = asyncio.ensure_future(asyncio.to_thread(_next, shards))
         while not waiting.done():
             await asyncio.wait({waiting}, timeout=LOOK_SECONDS)
-            if self._stopping():
+            if stopping():
                 (self._run / "stop").touch()
         return waiting.result()
 

@@ -159,9 +159,11 @@ class EmbeddedJudge:
             demonstration=True,
         )
 
-    async def judge(self, questions: Iterable[Question]) -> AsyncIterator[list[Judgment]]:
+    async def judge(
+        self, questions: Iterable[Question], stopping: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[list[Judgment]]:
         source = iter(questions)
-        while batch := list(islice(source, self._batch)):
+        while not stopping() and (batch := list(islice(source, self._batch))):
             yield await asyncio.to_thread(self._answer, batch)
 
     def _answer(self, questions: list[Question]) -> list[Judgment]:

@@ -90,20 +90,40 @@ class Request:
 
 
 class Work:
-    """The requests to be answered: what a server gave back goes out first, then runs of new prompts."""
+    """The requests to be answered: what a server gave back goes out first, then runs of new prompts.
 
-    def __init__(self, runs: AsyncGenerator[list[Prompt], None], size: int) -> None:
-        self._runs, self._size = runs, size
+    Args:
+        runs: prompts that go to one server, all of a run if it can.
+        size: prompts of a request.
+        stopping: whether the user wants to stop: then nothing more goes out.
+    """
+
+    def __init__(
+        self, runs: AsyncGenerator[list[Prompt], None], size: int, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._runs, self._size, self._stopping = runs, size, stopping
         self._returned: deque[list[Request]] = deque()
+        self._backlogs: list[deque[Request]] = []
         self._more = True
         self._out = 0
         self._taking = asyncio.Lock()
         self._changed = asyncio.Event()
         self.over = asyncio.Event()
 
+    def backlog(self) -> deque[Request]:
+        """A place for requests that a server has taken and not sent yet; others may help it out."""
+        self._backlogs.append(deque())
+        return self._backlogs[-1]
+
+    def stopped(self) -> bool:
+        """Whether nothing more is to be sent."""
+        if self._stopping() and not self.over.is_set():
+            self._end()
+        return self.over.is_set()
+
     async def take(self) -> list[Request]:
         """Requests for one server; none when there is nothing left that could still come back."""
-        while not self.over.is_set():
+        while not self.stopped():
             async with self._taking:
                 if self._returned:
                     return self._given(self._returned.popleft())
@@ -114,6 +134,8 @@ class Work:
                         return self._given([Request(run[at : at + self._size]) for at in starts])
                     self._more = False
                     self._check()
+                if help_out := max(self._backlogs, key=len, default=None):
+                    return [help_out.pop() for _ in range(-(-len(help_out) // 2))][::-1]
             if not self.over.is_set():
                 self._changed.clear()
                 await self._changed.wait()
@@ -137,8 +159,11 @@ class Work:
 
     def _check(self) -> None:
         if not self._more and not self._returned and not self._out:
-            self.over.set()
-            self._changed.set()
+            self._end()
+
+    def _end(self) -> None:
+        self.over.set()
+        self._changed.set()
 
 
 class Server:
@@ -169,8 +194,8 @@ class Server:
 
     async def work(self, work: Work, done: asyncio.Queue[list[Judgment] | None], tasks: asyncio.TaskGroup) -> None:
         """Answer requests until there are none, or until the server is given up."""
-        mine: deque[Request] = deque()
-        while self.gone is None:
+        mine = work.backlog()
+        while self.gone is None and not work.stopped():
             if self._away_since is not None:
                 work.give_back(list(mine))
                 mine.clear()
@@ -234,9 +259,14 @@ class Server:
 
 
 async def answers(
-    servers: Sequence[Server], runs: AsyncGenerator[list[Prompt], None], size: int
+    servers: Sequence[Server],
+    runs: AsyncGenerator[list[Prompt], None],
+    size: int,
+    stopping: Callable[[], bool],
 ) -> AsyncGenerator[list[Judgment], None]:
     """Have servers answer runs of prompts, each as many as it can, `size` in a request.
+
+    When `stopping` says so, what is in flight is finished and the rest left.
 
     Raises:
         JudgeUnreachable: no server is left.
@@ -244,7 +274,7 @@ async def answers(
     done: asyncio.Queue[list[Judgment] | None] = asyncio.Queue()
 
     async def busy() -> None:
-        work = Work(runs, size)
+        work = Work(runs, size, stopping)
 
         async def until_gone(server: Server) -> None:
             await server.work(work, done, tasks)

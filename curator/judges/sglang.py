@@ -161,12 +161,14 @@ class SGLangJudge:
     async def _ask_any(self, path: str, body: dict[str, Any]) -> Any:
         return await request(self._session, "POST", self._urls[0] + path, body)
 
-    async def judge(self, questions: Iterable[Question]) -> AsyncIterator[list[Judgment]]:
+    async def judge(
+        self, questions: Iterable[Question], stopping: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[list[Judgment]]:
         servers = [
             Server(url, Window(self._in_flight), self._answer, self._is_back, self._retry_seconds) for url in self._urls
         ]
         runs = prompts_ahead(self._prompter, questions, self._batch)
-        async with aclosing(answers(servers, runs, self._batch)) as lots:
+        async with aclosing(answers(servers, runs, self._batch, stopping)) as lots:
             async for judgments in lots:
                 yield judgments
 

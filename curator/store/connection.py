@@ -44,7 +44,12 @@ class Store:
     def rows(self, sql: str, values: Values = None) -> list[tuple[Any, ...]]:
         """Run a statement to its end; every row of its result."""
         with self._lock:
-            return self._db.execute(sql, values).fetchall()
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except RuntimeError as error:  # what DuckDB makes of Ctrl-C
+                if "interrupted" in str(error):
+                    raise KeyboardInterrupt from None
+                raise
 
     def one(self, sql: str, values: Values = None) -> tuple[Any, ...]:
         """The single row of a query."""
