@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from curator import __version__
-from curator.errors import InputError
+from curator.errors import InputError, RecipeError
 from curator.files import Reject
 from curator.formats.read import read
 from curator.judges.prompting import SAMPLE
@@ -50,7 +50,7 @@ def plan_cost(
 
     Raises:
         InputError: the input cannot be read, or holds no pair.
-        RecipeError: there is no such template.
+        RecipeError: there is no such template, or it makes an empty prompt.
         JudgeError: the tokenizer cannot be had, or has no chat template for a chat judge.
         StoreError: the store cannot be opened.
     """
@@ -128,7 +128,10 @@ def _stored(db: Path) -> Iterator[Pair]:
 def _prompts(pair: Pair, encode: Encode) -> Questions:
     """Both judge prompts of a pair."""
     a, b = pair.response_a, pair.response_b
-    return encode(Question("", Order.AB, pair.prompt, a, b)), encode(Question("", Order.BA, pair.prompt, b, a))
+    ab, ba = encode(Question("", Order.AB, pair.prompt, a, b)), encode(Question("", Order.BA, pair.prompt, b, a))
+    if not ab.size or not ba.size:
+        raise RecipeError(f"the template makes an empty judge prompt of {pair.file}, line {pair.line}")
+    return ab, ba
 
 
 def _work(work: Work) -> dict[str, float | None]:

@@ -165,6 +165,13 @@ def test_no_input_and_no_pairs(cli: Cli, tmp_path: Path) -> None:
     assert "line 1: response_b is identical" in cli.err
 
 
+def test_a_template_that_says_nothing(raw: Path, template: Path, cli: Cli) -> None:
+    text = template.read_text().partition("text:")[0]
+    template.write_text(text + 'text: "{% if conversation|length > 1 %}rubric{% endif %}"\n')
+    assert cli("plan", raw, "--cost", "--parameters", "7B", "--template", template) == 1
+    assert f"the template makes an empty judge prompt of {raw}, line 1" in cli.err
+
+
 def test_a_model_without_a_chat_template_needs_a_completion_template(raw: Path, tokenizer: Path, cli: Cli) -> None:
     (tokenizer / "tokenizer_config.json").unlink()
     plan = ("plan", raw, "--cost", "--parameters", "7B", "--tokenizer", tokenizer)

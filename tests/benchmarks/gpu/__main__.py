@@ -61,8 +61,9 @@ def main() -> None:
     chosen = parser.parse_args()
     try:
         import torch
-    except ImportError:
-        print("torch is not installed: nothing is measured")
+        import transformers  # noqa: F401
+    except ImportError as error:
+        print(f"{error.name} is not installed: nothing is measured")
         return
     if chosen.device == "cuda" and not torch.cuda.is_available():
         print("no GPU here: nothing is measured (--device cpu --layers 2 --hidden 64 tries the script)")
