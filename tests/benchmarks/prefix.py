@@ -41,7 +41,7 @@ def main(model: Path | None = None) -> None:
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        model = model or _tiny(folder)
+        model = model or tiny(folder)
         files = {name: _rows(folder / f"{name}.jsonl", *source) for name, source in DATA.items() if source[0].is_file()}
         best = {name: best_possible(path, model) for name, path in files.items()}
         for flags, settings in SETTINGS.items():
@@ -56,7 +56,8 @@ def main(model: Path | None = None) -> None:
                     print(f"| {' | '.join(cells)} | {computed / least:.3f} |", flush=True)
 
 
-def _tiny(folder: Path) -> Path:
+def tiny(folder: Path) -> Path:
+    """A 2-layer model of random weights with SmolLM2's tokenizer."""
     server.run(server.HERE / "models.py", "smollm2", folder / "smollm2")
     server.run(server.HERE / "models.py", "tiny", folder / "tiny", folder / "smollm2")
     return folder / "tiny"
