@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=32, help="32 layers of 4,096 are 6.5 billion parameters")
     parser.add_argument("--hidden", type=int, default=4_096)
     parser.add_argument("--sglang-python", help="Python that has SGLang; default: this one, where it can import it")
-    parser.add_argument("--sglang-args", default="--schedule-policy lpm", help="further flags for the server")
+    parser.add_argument("--sglang-args", default="", help="further flags for the server, as --sglang-args=--flag")
     chosen = parser.parse_args()
     try:
         import torch
