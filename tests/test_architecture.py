@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "curator"
 
-PURE = ("pair", "preference", "conformal", "prompts", "errors", "options")
+PURE = ("pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes")
 PURE_MAY_IMPORT = {"numpy", "jinja2", "curator"}
 EDGES = ("store", "judges", "formats", "exports")
 
@@ -39,7 +39,7 @@ def test_the_core_is_pure(name: str) -> None:
 @pytest.mark.parametrize("edge", EDGES)
 def test_edges_do_not_know_each_other(edge: str) -> None:
     others = tuple(f"curator.{other}" for other in EDGES if other != edge)
-    above = ("curator.pipeline", "curator.judging", "curator.importing", "curator.cli", "curator.api")
+    above = tuple(f"curator.{name}" for name in ("pipeline", "judging", "importing", "costing", "cli", "api"))
     for path in (PACKAGE / edge).glob("*.py"):
         assert not {module for module in imports(path) if module.startswith((*others, *above))}, path
 

@@ -11,7 +11,7 @@ import orjson
 import pyarrow as pa
 
 from curator.pair import Origin, Pair
-from curator.prompts import prompt_json
+from curator.prompts import prompt_from_json, prompt_json
 from curator.store.connection import Store
 from curator.store.labels import Label, add_labels
 
@@ -61,6 +61,14 @@ def replace_input(store: Store, sources: Iterable[tuple[str, Iterable[Pair]]]) -
             added[role] = Added(rows - duplicates, duplicates, new, labels)
             position += rows
         return added
+
+
+def stored_pairs(store: Store) -> Iterator[Pair]:
+    """Every pair of the store, without labels; some thousand at a time in memory."""
+    for batch in store.stream("SELECT prompt, response_a, response_b, metadata, file, line FROM pair", BATCH):
+        for row in batch.to_pylist():
+            texts, rest = (row.pop("response_a"), row.pop("response_b")), orjson.loads(row.pop("metadata"))
+            yield Pair(prompt_from_json(row.pop("prompt")), *texts, metadata=rest, **row)
 
 
 def _chunks(pairs: Iterable[Pair]) -> Iterator[tuple[Pair, ...]]:
