@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +21,15 @@ from curator.store.migrations import MIGRATIONS
 
 Values = Sequence[Any] | Mapping[str, Any] | None
 
+MEMORY = "1GiB"
+"""What DuckDB may take; a sort or join of more spills to a folder beside the store, which is removed at the end."""
+
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
+    "memory_limit": MEMORY,
+    # Rows go to the file as soon as a group of them is full: several full groups are hundreds of megabytes of text.
+    "write_buffer_row_group_count": 1,
 }
 
 
@@ -37,6 +46,7 @@ class Store:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._db.close()
+        shutil.rmtree(_spill(self.path), ignore_errors=True)
 
     def rows(self, sql: str, values: Values = None) -> list[tuple[Any, ...]]:
         """Run a statement to its end; every row of its result."""
@@ -69,6 +79,13 @@ class Store:
         """The result of a query, some rows at a time; other statements may run in between."""
         with self._db.cursor() as cursor:
             yield from cursor.sql(sql).to_arrow_reader(batch)
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Add rows to a table whose columns they have, in order.
+
+        In a long transaction this is the way for many batches: what is registered stays in memory until it ends.
+        """
+        self._db.from_arrow(rows).insert_into(table)
 
     @contextmanager
     def incoming(self, rows: pa.Table) -> Iterator[None]:
@@ -133,7 +150,11 @@ def open_store(path: Path, *, create: bool = True, read_only: bool = False) -> S
         raise StoreError(f"{path}: there is no store; `curator label RAW` makes one")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
+        config = {**_CONFIG, "temp_directory": str(_spill(path))}
+        connection = duckdb.connect(str(path), read_only=read_only, config=config)
+        if not read_only:  # the store is ours alone: what a killed run spilled is nobody's
+            for left in path.parent.glob(f"{glob.escape(_spill_name(path))}*"):
+                shutil.rmtree(left, ignore_errors=True)
         # Everything that comes in or goes out passes through Arrow: SQL needs no file but the store itself.
         connection.execute("SET enable_external_access = false")
         kept = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
@@ -151,6 +172,15 @@ def open_store(path: Path, *, create: bool = True, read_only: bool = False) -> S
         connection.close()
         raise
     return store
+
+
+def _spill(path: Path) -> Path:
+    """Where DuckDB puts what its memory does not hold; of this process, for several may read a store."""
+    return path.with_name(f"{_spill_name(path)}{os.getpid()}")
+
+
+def _spill_name(path: Path) -> str:
+    return f".{path.name}.spill-"
 
 
 def _opening_failed(path: Path, message: str) -> StoreError:
