@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from curator import __version__
 from curator.conformal import Calibration, accept, calibrate, labels_missing, promise
@@ -29,11 +31,12 @@ from curator.preference import entropy_at, preference
 from curator.progress import Progress
 from curator.store import Store, open_store, views
 from curator.store.decisions import (
+    VERDICTS,
     add_calibration,
+    calibration_ids,
     earlier_tries,
     judged_pairs,
     replace_decisions,
-    replace_scores,
 )
 from curator.store.judgments import latest_judge
 from curator.store.labels import draw_for_calibration, drawn_without_label
@@ -133,12 +136,13 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
     sureness = np.full(answered.size, -np.inf)
     # No preference is no label, however low the threshold.
     sureness[answered] = np.where(scores.log_odds == 0, -np.inf, scores.sureness)
-    label = np.full(answered.size, "", dtype="<U4")
-    label[answered] = np.where(scores.log_odds > 0, "a", "b")
+    a, b = np.int8(VERDICTS.index("a")), np.int8(VERDICTS.index("b"))
+    label = np.zeros(answered.size, dtype=np.int8)
+    label[answered] = np.where(scores.log_odds > 0, a, b)
 
     calibrates = known.calibrates
     if rule.ties is Ties.EXCLUDE:
-        calibrates = calibrates & np.isin(known.verdict, ["a", "b"])
+        calibrates = calibrates & np.isin(known.verdict, [a, b])
     pool = known.in_pool & ~known.calibrates
     wrong = label != known.verdict
     found = calibrate(
@@ -146,30 +150,42 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
         guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
     )  # fmt: skip
     accepted = accept(sureness, found.threshold)
-    reason = np.select(
-        [accepted, ~answered, np.isneginf(sureness), np.full(answered.size, found.threshold is None)],
-        ["at least as sure as the threshold", "not judged in both orders", "no preference", "no threshold"],
-        "less sure than the threshold",
-    )
-    pair_id = known.pair_id
     with store.transaction():
-        replace_scores(store, judge.judge_id, pair_id.filter(answered), scores)
-        fingerprint = _fingerprint(
-            pair_id.filter(calibrates).to_pylist(), known.verdict[calibrates], sureness[calibrates]
-        )
+        fingerprint = _fingerprint(store, known.verdict, sureness, calibrates)
         number = add_calibration(store, judge.judge_id, found, rule.ties.value, fingerprint)
-        replace_decisions(store, number, pair_id.filter(pool), np.where(accepted, label, "")[pool], reason[pool])
+        reason = _reasons(accepted, answered, sureness, found.threshold)
+        replace_decisions(
+            store, judge.judge_id, number, scores, answered, np.where(accepted, label, np.int8(0)), reason
+        )
         missing = None
         if found.threshold is None:
             missing = labels_missing(sureness[calibrates], wrong[calibrates], rule.guarantee, rule.alpha, rule.delta)
-    return Decided(judge, rule, found, int((answered & known.in_pool).sum()), missing)
+    return Decided(judge, rule, found, int(np.count_nonzero(answered & known.in_pool)), missing)
 
 
-def _fingerprint(pair_ids: list[str], verdicts: Any, sureness: Any) -> str:
+def _reasons(
+    accepted: NDArray[np.bool_], answered: NDArray[np.bool_], sureness: NDArray[np.float64], threshold: float | None
+) -> pa.DictionaryArray:
+    """Why each pair is accepted or not, in words."""
+    words = [
+        "less sure than the threshold" if threshold is not None else "no threshold",
+        "no preference", "not judged in both orders", "at least as sure as the threshold",
+    ]  # fmt: skip
+    code = np.isneginf(sureness).astype(np.int8)
+    code[~answered] = 2
+    code[accepted] = 3
+    return pa.DictionaryArray.from_arrays(code, words)
+
+
+def _fingerprint(
+    store: Store, verdict: NDArray[np.int8], sureness: NDArray[np.float64], calibrates: NDArray[np.bool_]
+) -> str:
     """Hash of the calibration rows that a threshold was made from."""
+    ids, place = calibration_ids(store)
+    used = calibrates[place]
     digest = hashlib.blake2b(digest_size=16)
-    for row in sorted(zip(pair_ids, verdicts.tolist(), sureness.tolist(), strict=True)):
-        digest.update(repr(row).encode())
+    digest.update("".join(compress(ids, used)).encode())
+    digest.update(verdict[place[used]].tobytes() + sureness[place[used]].tobytes())
     return digest.hexdigest()
 
 

@@ -94,7 +94,7 @@ def add_row_labels(store: Store, rows: str, *, pool: bool) -> int:
         added, _ = _add(
             store,
             f"""SELECT position AS number, pair_id, if(vote = 1, name, name || '#' || vote) AS annotator, verdict,
-                       CASE WHEN {"true" if pool else "false"} AND {routed} THEN 'review' ELSE 'calibration' END AS origin,
+                       CASE WHEN {str(pool).lower()} AND {routed} THEN 'review' ELSE 'calibration' END AS origin,
                        true AS blind, NULL::TEXT AS left_side, NULL::TEXT AS note
             FROM (SELECT *, row_number() OVER (PARTITION BY pair_id, name ORDER BY position) AS vote FROM {rows})""",
         )

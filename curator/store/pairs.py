@@ -123,7 +123,7 @@ def _write(store: Store, role: str, start: int, rows: pa.Table, fresh: pa.Array)
     store.append("pair", rows.select(_COLUMNS[:8]).filter(fresh))
     seen = {
         "position": position, "role": pa.repeat(role, count), "file": rows["file"], "line": rows["line"],
-        "pair_id": rows["pair_id"], "source_id": rows["source_id"], "duplicate": pa.repeat(False, count),  # noqa: FBT003
+        "pair_id": rows["pair_id"], "source_id": rows["source_id"], "duplicate": pa.repeat(False, count),
     }  # fmt: skip
     store.append("input_row", pa.table(seen))
     if rows["verdict"].null_count < count:
