@@ -135,8 +135,8 @@ def _scope_threshold(cal: Blocks, alpha: Fraction) -> float | None:
 
 
 def _fdr_threshold(scores: Floats, errors: NDArray[np.bool_], pool: Floats, alpha: Fraction) -> float | None:
-    # V, the false accepts, grows only at the score of an error, and between two of them R only grows: in each step it is
-    # enough to look at the lowest score of the batch above the next error.
+    # V, the false accepts, grows only at the score of an error, and between two of them R only grows: in each step it
+    # is enough to look at the lowest score of the batch above the next error.
     ascending = np.sort(pool)
     next_error = np.append(np.sort(scores[errors])[::-1], -np.inf)
     first = np.searchsorted(ascending, next_error, side="right")

@@ -8,27 +8,24 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from curator.errors import InputError, Interrupted, JudgeRefused
-from curator.files import Reject
+from curator.errors import Interrupted, JudgeRefused
 from curator.judges.base import Judge
 from curator.judges.probe import ask_probe, summarise
 from curator.judges.prompting import OnOverlong
-from curator.judges.recorded import log_judge, read_log
 from curator.options import JudgeChoice
 from curator.pair import JudgeInfo, content_id
 from curator.progress import Progress
 from curator.prompts import Question, Template
 from curator.recipes import load_template
+from curator.recording import read_judgments
 from curator.store import Store
 from curator.store.judgments import (
     Pending,
     add_judge,
     add_judgments,
-    add_readings,
     find_pending,
     forget_failures,
     pending_questions,
@@ -101,7 +98,7 @@ def judge_input(store: Store, choice: JudgeChoice, min_label_mass: float, log: P
         JudgeError: the judge cannot be had, is no judge, or is gone for good.
     """
     if choice.log is not None:
-        return _read_judgments(store, choice.log, choice.log_judge, progress)
+        return Asked(*read_judgments(store, choice.log, choice.log_judge, progress))
     key = _request(choice)
     known = recall_judge(store, key)
     if known is not None:
@@ -186,38 +183,6 @@ class _Stop:
             if self.wanted:
                 return
             yield question
-
-
-def _read_judgments(store: Store, path: str, wanted: str | None, progress: Progress) -> Asked:
-    judge = log_judge(path, wanted)
-    add_judge(store, judge)
-    pending = find_pending(store, judge.judge_id)
-    progress.say(f"judgments: {pending.cached} cached / {pending.questions} to be found in {path}")
-    start = time.monotonic()
-    if not pending.questions:
-        return Asked(judge, pending, 0, 0.0)
-    forget_failures(store, judge.judge_id)
-    bad: list[Reject] = []
-
-    def batches(size: int = 10_000) -> Iterator[list[tuple[object, ...]]]:
-        with progress.bar("reading judgments", " rows") as advance:
-            rows = read_log(path)
-            while batch := list(islice(rows, size)):
-                advance(len(batch), "")
-                bad.extend(row for row in batch if isinstance(row, Reject))
-                yield [
-                    (row.name, row.order, row.p_a, row.logprob_a, row.logprob_b)
-                    for row in batch
-                    if not isinstance(row, Reject) and row.judge == judge.name
-                ]
-
-    used = add_readings(store, judge.judge_id, batches())
-    if bad:
-        progress.say(f"{len(bad)} rows of the log are not judgments; the first: {bad[0]}")
-    if not used and not pending.cached:
-        raise InputError(f"{path}: no judgment in it is about a pair of this input; `id` must be a row's id or pair_id")
-    left = find_pending(store, judge.judge_id).questions
-    return Asked(judge, pending, pending.questions - left, time.monotonic() - start)
 
 
 async def examine(choice: JudgeChoice, min_label_mass: float, log: Path, progress: Progress) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Preference:
 
 
 def _log_mean(x: Floats, y: Floats) -> Floats:
-    """log((exp(x) + exp(y)) / 2) of values up to 0, also where the exponentials are 0; logaddexp is ten times slower."""
+    """log((exp(x) + exp(y)) / 2) of values up to 0, also where exp gives 0; np.logaddexp is ten times slower."""
     high = np.maximum(x, y)
     with np.errstate(invalid="ignore"):  # -inf less -inf: both are impossible, and so is their mean
         difference = np.fmax(np.minimum(x, y) - high, -np.inf)

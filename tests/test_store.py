@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from curator.errors import StoreError, StoreLocked, StoreVersionError
 from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict
 from curator.store import Store, open_store, views
-from curator.store.judgments import add_judge, add_judgments, add_readings, find_pending, pending_questions
+from curator.store.judgments import add_judge, add_judgments, find_pending, pending_questions
 from curator.store.labels import Label, add_labels, draw_for_calibration, drawn_without_label
 from curator.store.pairs import replace_input
+from curator.store.readings import add_readings, begin_readings, keep_readings
 
 JUDGE = JudgeInfo("j", "recorded", {"log": 1})
 
@@ -94,7 +96,10 @@ def test_readings_of_one_order_become_their_mean(store: Store) -> None:
         ("id2", "ab", None, None, None), ("id2", "ba", 0.9, -0.2, -3.0),
         ("nobody", "ab", 1.0, None, None),
     ]  # fmt: skip
-    assert add_readings(store, JUDGE.judge_id, [rows[:4], rows[4:]]) == 8
+    begin_readings(store)
+    for part in (rows[:4], rows[4:]):
+        keep_readings(store, pa.table([pa.array(column) for column in zip(*part, strict=True)], names=[*"nopab"]))
+    assert add_readings(store, JUDGE.judge_id) == 8
     found = store.rows(
         """SELECT source_id, pair_order, exp(logprob_a), exp(logprob_b), status FROM judgment JOIN input_row
         USING (pair_id) ORDER BY ALL"""

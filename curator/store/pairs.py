@@ -20,6 +20,8 @@ from curator.store.labels import add_row_labels
 CHUNK_ROWS, CHUNK_CHARACTERS = 20_000, 32 * 2**20
 """A chunk of rows is stored when it has so many of either: two chunks are in memory, one read and one written."""
 
+_NUMBER = "input number"
+
 _COLUMNS = (
     "pair_id", "prompt_id", "prompt", "response_a", "response_b", "metadata", "file", "line", "source_id", "verdict",
 )  # fmt: skip
@@ -43,8 +45,14 @@ def replace_input(store: Store, sources: Iterable[tuple[str, Iterable[Pair]]]) -
     """
     with store.transaction():
         store.rows("DELETE FROM input_row")
+        store.set(_NUMBER, str(input_number(store) + 1))
         store.seed  # noqa: B018 - fixed before anything depends on it
         return {role: _add(store, role, pairs) for role, pairs in sources}
+
+
+def input_number(store: Store) -> int:
+    """How many inputs there have been: equal numbers of one store mean the same input."""
+    return int(store.setting(_NUMBER, "0"))
 
 
 def _add(store: Store, role: str, pairs: Iterable[Pair]) -> Added:
