@@ -21,7 +21,7 @@ from curator.conformal import Calibration, accept, calibrate, labels_missing, pr
 from curator.errors import InputError, Interrupted, StoreError
 from curator.exports.card import dataset_card
 from curator.exports.trl import write_dataset
-from curator.files import require_readable, whole_file, write_json_lines
+from curator.files import require_readable, whole_file
 from curator.formats.read import read
 from curator.importing import require_imported
 from curator.judging import Asked, judge_input
@@ -211,7 +211,12 @@ def export_queue(store: Store, path: Path) -> int:
         InputError: the file is there and holds labels that were not imported.
     """
     require_imported(store, path)
-    return write_json_lines(path, views.queue(store))
+    with whole_file(path) as aside, aside.open("wb") as file:
+        tasks = 0
+        for count, lines in views.queue(store):
+            file.write(lines)
+            tasks += count
+    return tasks
 
 
 def write_result(path: Path, result: Result) -> None:
@@ -223,7 +228,7 @@ def write_result(path: Path, result: Result) -> None:
 def decision_result(store: Store, decided: Decided) -> Result:
     """The part of `run.json` that is about the decision: equal for equal stores, whenever it was made."""
     found, rule, judge = decided.calibration, decided.rule, decided.judge
-    counts = views.counts(store)
+    counts, replies = views.counts(store), views.replies(store, judge.judge_id)
     prompts, drawn = views.calibration_rows(store)
     threshold = None
     if found.threshold is not None:
@@ -233,7 +238,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "pairs": counts["pairs"],
         "judged": decided.judged,
         "failed": counts["pairs"] - decided.judged,
-        "failures": dict(views.failures(store, judge.judge_id)[:10]),
+        "failures": dict(replies.failures[:10]),
         "calibration": {
             "n": found.n, "errors": found.n_errors, "accepted": found.k, "accepted_errors": found.errors,
             "prompts": prompts, "drawn": drawn, "earlier_tries": earlier_tries(store, judge.judge_id, found),
@@ -254,16 +259,17 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "judge": {
             "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
             "demonstration": judge.demonstration, "settings": judge.settings, "details": judge.details,
-            "first_shown_preferred": views.first_shown_share(store, judge.judge_id),
+            "first_shown_preferred": replies.first_shown,
         },
         "promise": promise(found),
+        "tokens": replies.tokens,
+        "cached_tokens": replies.cached_tokens,
     }  # fmt: skip
 
 
 def _result(
     store: Store, decided: Decided, added: dict[str, Added], rejected: dict[str, int], asked: Asked, seconds: float
 ) -> Result:
-    tokens, cached = views.tokens(store, decided.judge.judge_id)
     pool, extra = added["pool"], added.get("calibration")
     return {
         "version": __version__,
@@ -276,8 +282,6 @@ def _result(
         },
         **decision_result(store, decided),
         "judgments": {"cached": asked.pending.cached, "asked": asked.asked, "retried": asked.pending.retried},
-        "tokens": tokens,
-        "cached_tokens": cached,
         "seconds": round(seconds, 3),
         "judging_seconds": round(asked.seconds, 3),
         "pairs_per_second": round(asked.asked / 2 / asked.seconds, 3) if asked.seconds else None,

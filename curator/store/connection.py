@@ -75,10 +75,10 @@ class Store:
             raise StoreError("the statement has no result")
         return result.to_arrow_table()
 
-    def stream(self, sql: str, batch: int) -> Iterator[pa.RecordBatch]:
-        """The result of a query, some rows at a time; other statements may run in between."""
+    def stream(self, sql: str, batch: int, values: Values = None) -> Iterator[pa.RecordBatch]:
+        """The result of a query, some rows at a time; other statements may run meanwhile. No temporary table is seen."""
         with self._db.cursor() as cursor:
-            yield from cursor.sql(sql).to_arrow_reader(batch)
+            yield from cursor.sql(sql, params=values).to_arrow_reader(batch)
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Add rows to a table whose columns they have, in order.
