@@ -69,9 +69,13 @@ class Meter:
 
     @property
     def done(self) -> int:
+        self.look()
+        return self._done
+
+    def look(self) -> None:
+        """Note how far it is; the last look is before the file is closed."""
         if self._file is not None and not self._file.closed:
             self._done = self._file.tell()
-        return self._done
 
 
 def read_rows(path: str, meter: Meter | None = None) -> Iterator[Row | Reject]:
@@ -109,6 +113,8 @@ def read_lines(path: str, meter: Meter | None = None) -> Iterator[tuple[int, byt
                     data = file.readline(MAX_LINE)
             elif not data.isspace() and data:
                 yield number, data
+        if meter is not None:
+            meter.look()
 
 
 def parse_line(name: str, number: int, data: bytes) -> Row | Reject:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
-from itertools import compress, islice
+from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +16,15 @@ from numpy.typing import NDArray
 
 from curator import __version__
 from curator.conformal import Calibration, accept, calibrate, labels_missing, promise
-from curator.errors import InputError, Interrupted, StoreError
+from curator.errors import Interrupted, StoreError
 from curator.exports.card import dataset_card
 from curator.exports.trl import write_dataset
 from curator.files import require_readable, whole_file
-from curator.formats.read import read
 from curator.importing import require_imported
-from curator.judging import Asked, judge_input
+from curator.ingesting import ingest
+from curator.judging import Asked, judge_input, template_for
 from curator.options import LabelOptions, Rule, Ties
-from curator.pair import JudgeInfo, Pair
+from curator.pair import JudgeInfo
 from curator.preference import entropy_at, preference
 from curator.progress import Progress
 from curator.store import Store, open_store, views
@@ -40,7 +38,8 @@ from curator.store.decisions import (
 )
 from curator.store.judgments import latest_judge
 from curator.store.labels import draw_for_calibration, drawn_without_label
-from curator.store.pairs import Added, replace_input
+from curator.store.pairs import Added
+from curator.unchanged import LastRun
 
 Result = dict[str, Any]
 
@@ -55,9 +54,16 @@ def label(options: LabelOptions, progress: Progress) -> Result:
     start = time.monotonic()
     for path in filter(None, (options.raw, options.calibration, options.judge.log)):
         require_readable(path)
+    last = LastRun(options, "" if options.judge.log else template_for(options.judge).digest)
+    if (before := last.result()) is not None:
+        progress.say(f"unchanged since the last run: {options.raw} and all that was made of it")
+        result = _repeated(before, time.monotonic() - start)
+        write_result(options.out / "run.json", result)
+        last.finish()
+        return result
+    last.begin()
     with open_store(options.db) as store:
         require_imported(store, options.out / "queue.jsonl")
-        progress.say(f"reading {options.raw} into {options.db}")
         added, rejected = ingest(store, options, progress)
         asked = judge_input(
             store, options.judge, options.rule.min_label_mass, options.out / "sglang-server.log", progress
@@ -71,56 +77,36 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         export_queue(store, options.out / "queue.jsonl")
         write_result(options.out / "run.json", result)
         views.add_run(store, __version__, "label", result)
+        if decided.complete:
+            store.checkpoint()
+            last.note_store()
+    if decided.complete:  # or the judge would be asked again about what it failed on
+        last.finish()
     return result
 
 
-def ingest(store: Store, options: LabelOptions, progress: Progress) -> tuple[dict[str, Added], dict[str, int]]:
-    """Read the raw file (and the calibration file) into the store; what cannot be used goes to `rejects.jsonl`."""
-    rejected = {"pool": 0, "calibration": 0}
-    first: list[str] = []
-    limit = None if options.limit is None else min(options.limit, sys.maxsize)
-    with whole_file(options.out / "rejects.jsonl") as aside, aside.open("wb") as file:
-
-        def pairs(role: str, path: str, advance: Callable[[int, str], None]) -> Iterator[Pair]:
-            for row in islice(read(path, options.input_format), limit if role == "pool" else None):
-                advance(1, "")
-                if isinstance(row, Pair):
-                    yield row
-                    continue
-                if options.strict:
-                    raise InputError(f"{row} (--strict stops at the first bad row)")
-                rejected[role] += 1
-                if not first:
-                    first.append(str(row))
-                file.write(orjson.dumps(asdict(row)) + b"\n")
-
-        with progress.bar("reading", " rows") as advance:
-            sources: list[tuple[str, Iterable[Pair]]] = [("pool", pairs("pool", options.raw, advance))]
-            if options.calibration:
-                sources.append(("calibration", _labelled(pairs("calibration", options.calibration, advance))))
-            added = replace_input(store, sources)
-    if not added["pool"].pairs:
-        raise InputError(f"{options.raw}: no usable pair in it (JSON Lines is needed). {'; '.join(first)}".rstrip())
-    if first:
-        progress.say(f"rejected {sum(rejected.values()):,} rows; the first: {first[0]}")
-    return added, rejected
-
-
-def _labelled(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    for pair in pairs:
-        if pair.label is None:
-            raise InputError(f"{pair.file}, line {pair.line}: label is missing; every row of --calibration needs one")
-        yield pair
+def _repeated(result: Result, seconds: float) -> Result:
+    """The result of a run that repeats one: all is known, and nothing was asked."""
+    judgments = result["judgments"]
+    return {
+        **result,
+        "new_pairs": 0,
+        "judgments": {"cached": judgments["cached"] + judgments["asked"], "asked": 0, "retried": 0},
+        "seconds": round(seconds, 3),
+        "judging_seconds": 0.0,
+        "pairs_per_second": None,
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A calibration and what it was made from and led to."""
+    """A calibration and what it was made from and led to. `complete`: no pair of the input lacks a verdict."""
 
     judge: JudgeInfo
     rule: Rule
     calibration: Calibration
     judged: int
+    complete: bool
     missing: int | None
 
 
@@ -160,7 +146,8 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
         missing = None
         if found.threshold is None:
             missing = labels_missing(sureness[calibrates], wrong[calibrates], rule.guarantee, rule.alpha, rule.delta)
-    return Decided(judge, rule, found, int(np.count_nonzero(answered & known.in_pool)), missing)
+    judged = int(np.count_nonzero(answered & known.in_pool))
+    return Decided(judge, rule, found, judged, bool(answered.all()), missing)
 
 
 def _reasons(

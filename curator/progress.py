@@ -11,7 +11,7 @@ from contextlib import contextmanager
 LINE_SECONDS = 15.0
 """How often a run whose standard error is no terminal says how far it is."""
 
-_LINE = "{desc}: {n_fmt}/{total_fmt}, {rate_noinv_fmt}, {remaining} left"
+_LINE = "{desc}: {n_fmt}/{total_fmt}, {rate_noinv_fmt}, {remaining} left{postfix}"
 
 
 class Progress:

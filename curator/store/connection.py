@@ -76,7 +76,7 @@ class Store:
         return result.to_arrow_table()
 
     def stream(self, sql: str, batch: int, values: Values = None) -> Iterator[pa.RecordBatch]:
-        """The result of a query, some rows at a time; other statements may run meanwhile. No temporary table is seen."""
+        """The result of a query, some rows at a time, while other statements may run. No temporary table is seen."""
         with self._db.cursor() as cursor:
             yield from cursor.sql(sql, params=values).to_arrow_reader(batch)
 
@@ -118,6 +118,10 @@ class Store:
             self._db.execute("ROLLBACK")
         except duckdb.Error:
             pass  # a failed COMMIT has rolled back already
+
+    def checkpoint(self) -> None:
+        """Bring everything into the one file."""
+        self.rows("CHECKPOINT")
 
     def setting(self, name: str, default: str) -> str:
         """A value that is kept once it is first asked for."""
