@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ def pure(folder: Path, count: int) -> dict[str, float]:
         return min(timed(what) for _ in range(5))
 
     sureness = preference(ab, ba).sureness
-    return {"sort": best(lambda: np.sort(sureness)), **{rule.value: best(lambda: work(rule)) for rule in Guarantee}}
+    return {"sort": best(lambda: np.sort(sureness)), **{rule.value: best(partial(work, rule)) for rule in Guarantee}}
 
 
 PHASES: dict[str, Callable[[Path, int], Any]] = {
