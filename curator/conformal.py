@@ -118,11 +118,11 @@ def blocks(scores: ArrayLike, errors: ArrayLike) -> Blocks:
     if values.shape != wrong.shape:
         raise ValueError(f"scores and errors must have one shape, not {values.shape} and {wrong.shape}")
     usable = ~np.isneginf(values)
-    values, wrong = values[usable], wrong[usable]
-    order = np.argsort(-values, kind="stable")
-    values, totals = values[order], np.cumsum(wrong[order], dtype=np.int64)
+    wrong_values = np.sort(values[usable & wrong])
+    values = np.sort(values[usable])[::-1]  # sorting scores twice is faster than sorting their places once
     ends = np.flatnonzero(np.append(values[1:] != values[:-1], True)) if values.size else np.empty(0, np.int64)
-    return Blocks(values[ends], ends.astype(np.int64) + 1, totals[ends])
+    threshold = values[ends]
+    return Blocks(threshold, ends.astype(np.int64) + 1, _count_at_least(wrong_values, threshold))
 
 
 def _count_at_least(ascending: Floats, thresholds: Floats) -> Ints:
@@ -135,15 +135,18 @@ def _scope_threshold(cal: Blocks, alpha: Fraction) -> float | None:
 
 
 def _fdr_threshold(scores: Floats, errors: NDArray[np.bool_], pool: Floats, alpha: Fraction) -> float | None:
-    batch = blocks(pool, np.zeros(pool.size, dtype=bool))
-    false_accepts = _count_at_least(np.sort(scores[errors]), batch.threshold)
+    # V, the false accepts, grows only at the score of an error, and between two of them R only grows: in each step it
+    # is enough to look at the lowest score of the batch above the next error.
+    ascending = np.sort(pool)
+    next_error = np.append(np.sort(scores[errors])[::-1], -np.inf)
+    first = np.searchsorted(ascending, next_error, side="right")
+    v, r = np.arange(next_error.size), pool.size - first
     a, b = alpha.numerator, alpha.denominator
-    if pool.size * b * (scores.size + 1) < 2**62:
-        feasible = pool.size * b * (1 + false_accepts) <= a * (scores.size + 1) * batch.k
-    else:  # Python integers: slower, and never too small
-        v, r = false_accepts.astype(object), batch.k.astype(object)
-        feasible = np.asarray(pool.size * b * (1 + v) <= a * (scores.size + 1) * r, dtype=bool)
-    return _last(batch.threshold, feasible)
+    if pool.size * b * (scores.size + 1) >= 2**62:  # Python integers: slower, and never too small
+        v, r = v.astype(object), r.astype(object)
+    feasible = np.asarray(pool.size * b * (1 + v) <= a * (scores.size + 1) * r, dtype=bool) & (first < pool.size)
+    at = np.flatnonzero(feasible)
+    return float(ascending[first[at[-1]]]) if at.size else None
 
 
 def _pac_threshold(cal: Blocks, pool: Floats, n: int, alpha: Fraction, delta: Fraction) -> float | None:
@@ -160,8 +163,8 @@ def pac_grid(pool: Floats, n: int, alpha: Fraction, delta: Fraction) -> Floats:
         return np.empty(0)
     start = min(1.0, 1.5 * math.log(delta) / math.log1p(-float(alpha)) / n)
     shares = np.linspace(start, 1.0, PAC_STEPS)
-    descending = np.sort(pool)[::-1]
-    grid = descending[np.minimum(np.ceil(shares * pool.size).astype(np.int64) - 1, pool.size - 1)]
+    ranks = pool.size - np.minimum(np.ceil(shares * pool.size).astype(np.int64), pool.size)
+    grid = np.partition(pool, np.unique(ranks))[ranks]
     return np.asarray(grid[~np.isneginf(grid)], dtype=np.float64)
 
 
@@ -240,14 +243,15 @@ def calibrate(
     rule, level, fail = Guarantee(guarantee), exact(alpha), exact(delta)
     cal_scores, batch = _checked("scores", scores), _checked("pool", pool)
     wrong = np.asarray(errors).astype(bool)
-    cal = blocks(cal_scores, wrong)
+    if wrong.shape != cal_scores.shape:
+        raise ValueError(f"scores and errors must have one shape, not {cal_scores.shape} and {wrong.shape}")
     threshold: float | None
     if rule is Guarantee.FDR:
         threshold = _fdr_threshold(cal_scores, wrong, batch, level)
     elif rule is Guarantee.PAC:
-        threshold = _pac_threshold(cal, batch, cal_scores.size, level, fail)
+        threshold = _pac_threshold(blocks(cal_scores, wrong), batch, cal_scores.size, level, fail)
     elif rule is Guarantee.SCOPE:
-        threshold = _scope_threshold(cal, level)
+        threshold = _scope_threshold(blocks(cal_scores, wrong), level)
     else:  # pragma: no cover - a new rule must be written here
         raise ValueError(f"unknown guarantee {rule!r}")
     result = Calibration(rule, level, fail, cal_scores.size, int(wrong.sum()), batch.size, threshold)
@@ -256,7 +260,8 @@ def calibrate(
     above = cal_scores >= threshold
     return Calibration(
         rule, level, fail, result.n, result.n_errors, result.m, threshold,
-        k=int(above.sum()), errors=int((above & wrong).sum()), accepted=int((batch >= threshold).sum()),
+        k=int(np.count_nonzero(above)), errors=int(np.count_nonzero(above & wrong)),
+        accepted=int(np.count_nonzero(batch >= threshold)),
     )  # fmt: skip
 
 

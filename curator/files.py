@@ -39,9 +39,9 @@ class Reject:
         return f"{self.file}, line {self.line}: {self.field} {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
-    """A line that holds a JSON object."""
+    """A line that holds a JSON object. Not frozen: that would cost more than parsing the line."""
 
     file: str
     line: int
@@ -57,28 +57,68 @@ class Row:
         return self.reject(*problem) if problem else None
 
 
-def read_rows(path: str) -> Iterator[Row | Reject]:
+class Meter:
+    """How far the reading of a file is, in bytes as they lie on the disk."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._done = 0
+
+    def watch(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    @property
+    def done(self) -> int:
+        self.look()
+        return self._done
+
+    def look(self) -> None:
+        """Note how far it is; the last look is before the file is closed."""
+        if self._file is not None and not self._file.closed:
+            self._done = self._file.tell()
+
+
+def read_rows(path: str, meter: Meter | None = None) -> Iterator[Row | Reject]:
     """Every line of a JSON Lines file, plain or gzip; "-" is standard input. Blank lines are passed over.
 
     Raises:
         InputError: the file cannot be read.
     """
-    name = "stdin" if path == "-" else path
-    with _open(path) as file:
+    name = shown_name(path)
+    for number, data in read_lines(path, meter):
+        yield data if isinstance(data, Reject) else parse_line(name, number, data)
+
+
+def shown_name(path: str) -> str:
+    """What a file is called in messages."""
+    return "stdin" if path == "-" else path
+
+
+def read_lines(path: str, meter: Meter | None = None) -> Iterator[tuple[int, bytes | Reject]]:
+    """Every line that is not blank, with its number; one that is too long is a reject.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    with _open(path, meter) as file:
         number = 0
         while data := file.readline(MAX_LINE + 1):
             number += 1
             if number == 1:
                 data = data.removeprefix(b"\xef\xbb\xbf")
             if len(data) > MAX_LINE and not data.endswith(b"\n"):
-                yield _reject(name, number, data[: _KEPT + 1], "row", f"is longer than {MAX_LINE // 2**20} MiB")
+                reason = f"is longer than {MAX_LINE // 2**20} MiB"
+                yield number, _reject(shown_name(path), number, data[: _KEPT + 1], "row", reason)
                 while data and not data.endswith(b"\n"):
                     data = file.readline(MAX_LINE)
-            elif data.strip():
-                yield _parse(name, number, data)
+            elif not data.isspace() and data:
+                yield number, data
+        if meter is not None:
+            meter.look()
 
 
-def _parse(name: str, number: int, data: bytes) -> Row | Reject:
+def parse_line(name: str, number: int, data: bytes) -> Row | Reject:
+    """A line as a JSON object, or as a reject that says why it is none."""
     try:
         values = orjson.loads(data)
         if data.count(b"{") + data.count(b"[") > 200:
@@ -114,9 +154,11 @@ def _standard_input() -> Iterator[io.BufferedReader]:
 
 
 @contextmanager
-def _open(path: str) -> Iterator[IO[bytes]]:
+def _open(path: str, meter: Meter | None = None) -> Iterator[IO[bytes]]:
     try:
         with _standard_input() if path == "-" else Path(path).open("rb") as file:
+            if meter is not None and path != "-":
+                meter.watch(file)
             if file.peek(2)[:2] != b"\x1f\x8b":
                 yield file
                 return

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from curator.errors import InputError, Interrupted, JudgeRefused
-from curator.files import Reject
+from curator.errors import Interrupted, JudgeRefused
 from curator.judges.base import Judge
 from curator.judges.probe import ask_probe, summarise
 from curator.judges.prompting import OnOverlong
-from curator.judges.recorded import log_judge, read_log
 from curator.options import JudgeChoice
 from curator.pair import JudgeInfo, content_id
 from curator.progress import Progress
 from curator.prompts import Template
 from curator.recipes import load_template
 from curator.recorder import Cost, Recorder
+from curator.recording import read_judgments
 from curator.store import Store
 from curator.store.judgments import (
     Pending,
     add_judge,
-    add_readings,
     find_pending,
     forget_failures,
     pending_questions,
@@ -107,7 +103,7 @@ def judge_input(store: Store, choice: JudgeChoice, min_label_mass: float, out: P
         JudgeError: the judge cannot be had, is no judge, or is gone for good.
     """
     if choice.log is not None:
-        return _read_judgments(store, choice.log, choice.log_judge, progress)
+        return Asked(*read_judgments(store, choice.log, choice.log_judge, progress))
     key = _request(choice)
     known = recall_judge(store, key)
     if known is not None:
@@ -190,38 +186,6 @@ class _Stop:
         """Whether to stop: asked by a judge that can."""
         self._asking = True
         return self.wanted
-
-
-def _read_judgments(store: Store, path: str, wanted: str | None, progress: Progress) -> Asked:
-    judge = log_judge(path, wanted)
-    add_judge(store, judge)
-    pending = find_pending(store, judge.judge_id)
-    progress.say(f"judgments: {pending.cached} cached / {pending.questions} to be found in {path}")
-    start = time.monotonic()
-    if not pending.questions:
-        return Asked(judge, pending, 0, 0.0)
-    forget_failures(store, judge.judge_id)
-    bad: list[Reject] = []
-
-    def batches(size: int = 10_000) -> Iterator[list[tuple[object, ...]]]:
-        with progress.bar("reading judgments", " rows") as advance:
-            rows = read_log(path)
-            while batch := list(islice(rows, size)):
-                advance(len(batch), "")
-                bad.extend(row for row in batch if isinstance(row, Reject))
-                yield [
-                    (row.name, row.order, row.p_a, row.logprob_a, row.logprob_b)
-                    for row in batch
-                    if not isinstance(row, Reject) and row.judge == judge.name
-                ]
-
-    used = add_readings(store, judge.judge_id, batches())
-    if bad:
-        progress.say(f"{len(bad)} rows of the log are not judgments; the first: {bad[0]}")
-    if not used and not pending.cached:
-        raise InputError(f"{path}: no judgment in it is about a pair of this input; `id` must be a row's id or pair_id")
-    left = find_pending(store, judge.judge_id).questions
-    return Asked(judge, pending, pending.questions - left, time.monotonic() - start)
 
 
 async def examine(choice: JudgeChoice, min_label_mass: float, out: Path, progress: Progress) -> dict[str, Any]:

@@ -127,14 +127,15 @@ def content_id(*parts: str) -> str:
     >>> content_id("ab", "c") == content_id("a", "bc")
     False
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        data = part.encode()
-        digest.update(len(data).to_bytes(8, "little"))
-        digest.update(data)
-    return digest.hexdigest()
+    data = [part.encode() for part in parts]
+    framed = b"".join([piece for part in data for piece in (len(part).to_bytes(8, "little"), part)])
+    return hashlib.blake2b(framed, digest_size=16).hexdigest()
 
 
 def first_by_hash(seed: str, pair_id: str) -> bool:
-    """A fair coin for a pair that falls the same way whenever it is thrown with this seed."""
-    return content_id(seed, pair_id)[0] in "01234567"
+    """A fair coin for a pair that falls the same way whenever it is thrown with this seed.
+
+    The store throws the same coin in SQL. It is not the hash of seed and id in the other order, which the calibration
+    draw sorts by: all drawn pairs would fall on one side.
+    """
+    return hashlib.md5(f"{pair_id}{seed}".encode(), usedforsecurity=False).hexdigest() < "8"

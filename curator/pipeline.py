@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from curator import __version__
 from curator.conformal import Calibration, accept, calibrate, labels_missing, promise
-from curator.errors import InputError, Interrupted, StoreError
+from curator.errors import Interrupted, StoreError
 from curator.exports.card import dataset_card
 from curator.exports.trl import write_dataset
-from curator.files import require_readable, whole_file, write_json_lines
-from curator.formats.read import read
+from curator.files import require_readable, whole_file
 from curator.importing import require_imported
-from curator.judging import Asked, judge_input
+from curator.ingesting import ingest
+from curator.judging import Asked, judge_input, template_for
 from curator.options import LabelOptions, Rule, Ties
-from curator.pair import JudgeInfo, Pair
+from curator.pair import JudgeInfo
 from curator.preference import entropy_at, preference
 from curator.progress import Progress
 from curator.store import Store, open_store, views
 from curator.store.decisions import (
+    VERDICTS,
     add_calibration,
+    calibration_ids,
     earlier_tries,
     judged_pairs,
     replace_decisions,
-    replace_scores,
 )
 from curator.store.judgments import latest_judge
 from curator.store.labels import draw_for_calibration, drawn_without_label
-from curator.store.pairs import Added, replace_input
+from curator.store.pairs import Added
+from curator.unchanged import LastRun
 
 Result = dict[str, Any]
 
@@ -52,9 +54,16 @@ def label(options: LabelOptions, progress: Progress) -> Result:
     start = time.monotonic()
     for path in filter(None, (options.raw, options.calibration, options.judge.log)):
         require_readable(path)
+    last = LastRun(options, "" if options.judge.log else template_for(options.judge).digest)
+    if (before := last.result()) is not None:
+        progress.say(f"unchanged since the last run: {options.raw} and all that was made of it")
+        result = _repeated(before, time.monotonic() - start)
+        write_result(options.out / "run.json", result)
+        last.finish()
+        return result
+    last.begin()
     with open_store(options.db) as store:
         require_imported(store, options.out / "queue.jsonl")
-        progress.say(f"reading {options.raw} into {options.db}")
         added, rejected = ingest(store, options, progress)
         asked = judge_input(store, options.judge, options.rule.min_label_mass, options.out, progress)
         if asked.interrupted:
@@ -66,56 +75,36 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         export_queue(store, options.out / "queue.jsonl")
         write_result(options.out / "run.json", result)
         views.add_run(store, __version__, "label", result)
+        if decided.complete:
+            store.checkpoint()
+            last.note_store()
+    if decided.complete:  # or the judge would be asked again about what it failed on
+        last.finish()
     return result
 
 
-def ingest(store: Store, options: LabelOptions, progress: Progress) -> tuple[dict[str, Added], dict[str, int]]:
-    """Read the raw file (and the calibration file) into the store; what cannot be used goes to `rejects.jsonl`."""
-    rejected = {"pool": 0, "calibration": 0}
-    first: list[str] = []
-    limit = None if options.limit is None else min(options.limit, sys.maxsize)
-    with whole_file(options.out / "rejects.jsonl") as aside, aside.open("wb") as file:
-
-        def pairs(role: str, path: str, advance: Callable[[int, str], None]) -> Iterator[Pair]:
-            for row in islice(read(path, options.input_format), limit if role == "pool" else None):
-                advance(1, "")
-                if isinstance(row, Pair):
-                    yield row
-                    continue
-                if options.strict:
-                    raise InputError(f"{row} (--strict stops at the first bad row)")
-                rejected[role] += 1
-                if not first:
-                    first.append(str(row))
-                file.write(orjson.dumps(asdict(row)) + b"\n")
-
-        with progress.bar("reading", " rows") as advance:
-            sources: list[tuple[str, Iterable[Pair]]] = [("pool", pairs("pool", options.raw, advance))]
-            if options.calibration:
-                sources.append(("calibration", _labelled(pairs("calibration", options.calibration, advance))))
-            added = replace_input(store, sources)
-    if not added["pool"].pairs:
-        raise InputError(f"{options.raw}: no usable pair in it (JSON Lines is needed). {'; '.join(first)}".rstrip())
-    if first:
-        progress.say(f"rejected {sum(rejected.values()):,} rows; the first: {first[0]}")
-    return added, rejected
-
-
-def _labelled(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    for pair in pairs:
-        if pair.label is None:
-            raise InputError(f"{pair.file}, line {pair.line}: label is missing; every row of --calibration needs one")
-        yield pair
+def _repeated(result: Result, seconds: float) -> Result:
+    """The result of a run that repeats one: all is known, and nothing was asked."""
+    judgments = result["judgments"]
+    return {
+        **result,
+        "new_pairs": 0,
+        "judgments": {"cached": judgments["cached"] + judgments["asked"], "asked": 0, "retried": 0},
+        "seconds": round(seconds, 3),
+        "judging_seconds": 0.0,
+        "pairs_per_second": None,
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A calibration and what it was made from and led to."""
+    """A calibration and what it was made from and led to. `complete`: no pair of the input lacks a verdict."""
 
     judge: JudgeInfo
     rule: Rule
     calibration: Calibration
     judged: int
+    complete: bool
     missing: int | None
 
 
@@ -131,12 +120,13 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
     sureness = np.full(answered.size, -np.inf)
     # No preference is no label, however low the threshold.
     sureness[answered] = np.where(scores.log_odds == 0, -np.inf, scores.sureness)
-    label = np.full(answered.size, "", dtype="<U4")
-    label[answered] = np.where(scores.log_odds > 0, "a", "b")
+    a, b = np.int8(VERDICTS.index("a")), np.int8(VERDICTS.index("b"))
+    label = np.zeros(answered.size, dtype=np.int8)
+    label[answered] = np.where(scores.log_odds > 0, a, b)
 
     calibrates = known.calibrates
     if rule.ties is Ties.EXCLUDE:
-        calibrates = calibrates & np.isin(known.verdict, ["a", "b"])
+        calibrates = calibrates & np.isin(known.verdict, [a, b])
     pool = known.in_pool & ~known.calibrates
     wrong = label != known.verdict
     found = calibrate(
@@ -144,30 +134,43 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
         guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
     )  # fmt: skip
     accepted = accept(sureness, found.threshold)
-    reason = np.select(
-        [accepted, ~answered, np.isneginf(sureness), np.full(answered.size, found.threshold is None)],
-        ["at least as sure as the threshold", "not judged in both orders", "no preference", "no threshold"],
-        "less sure than the threshold",
-    )
-    pair_id = known.pair_id
     with store.transaction():
-        replace_scores(store, judge.judge_id, pair_id.filter(answered), scores)
-        fingerprint = _fingerprint(
-            pair_id.filter(calibrates).to_pylist(), known.verdict[calibrates], sureness[calibrates]
-        )
+        fingerprint = _fingerprint(store, known.verdict, sureness, calibrates)
         number = add_calibration(store, judge.judge_id, found, rule.ties.value, fingerprint)
-        replace_decisions(store, number, pair_id.filter(pool), np.where(accepted, label, "")[pool], reason[pool])
+        reason = _reasons(accepted, answered, sureness, found.threshold)
+        replace_decisions(
+            store, judge.judge_id, number, scores, answered, np.where(accepted, label, np.int8(0)), reason
+        )
         missing = None
         if found.threshold is None:
             missing = labels_missing(sureness[calibrates], wrong[calibrates], rule.guarantee, rule.alpha, rule.delta)
-    return Decided(judge, rule, found, int((answered & known.in_pool).sum()), missing)
+    judged = int(np.count_nonzero(answered & known.in_pool))
+    return Decided(judge, rule, found, judged, bool(answered.all()), missing)
 
 
-def _fingerprint(pair_ids: list[str], verdicts: Any, sureness: Any) -> str:
+def _reasons(
+    accepted: NDArray[np.bool_], answered: NDArray[np.bool_], sureness: NDArray[np.float64], threshold: float | None
+) -> pa.DictionaryArray:
+    """Why each pair is accepted or not, in words."""
+    words = [
+        "less sure than the threshold" if threshold is not None else "no threshold",
+        "no preference", "not judged in both orders", "at least as sure as the threshold",
+    ]  # fmt: skip
+    code = np.isneginf(sureness).astype(np.int8)
+    code[~answered] = 2
+    code[accepted] = 3
+    return pa.DictionaryArray.from_arrays(code, words)
+
+
+def _fingerprint(
+    store: Store, verdict: NDArray[np.int8], sureness: NDArray[np.float64], calibrates: NDArray[np.bool_]
+) -> str:
     """Hash of the calibration rows that a threshold was made from."""
+    ids, place = calibration_ids(store)
+    used = calibrates[place]
     digest = hashlib.blake2b(digest_size=16)
-    for row in sorted(zip(pair_ids, verdicts.tolist(), sureness.tolist(), strict=True)):
-        digest.update(repr(row).encode())
+    digest.update("".join(compress(ids, used)).encode())
+    digest.update(verdict[place[used]].tobytes() + sureness[place[used]].tobytes())
     return digest.hexdigest()
 
 
@@ -193,7 +196,12 @@ def export_queue(store: Store, path: Path) -> int:
         InputError: the file is there and holds labels that were not imported.
     """
     require_imported(store, path)
-    return write_json_lines(path, views.queue(store))
+    with whole_file(path) as aside, aside.open("wb") as file:
+        tasks = 0
+        for count, lines in views.queue(store):
+            file.write(lines)
+            tasks += count
+    return tasks
 
 
 def write_result(path: Path, result: Result) -> None:
@@ -205,7 +213,7 @@ def write_result(path: Path, result: Result) -> None:
 def decision_result(store: Store, decided: Decided) -> Result:
     """The part of `run.json` that is about the decision: equal for equal stores, whenever it was made."""
     found, rule, judge = decided.calibration, decided.rule, decided.judge
-    counts = views.counts(store)
+    counts, replies = views.counts(store), views.replies(store, judge.judge_id)
     prompts, drawn = views.calibration_rows(store)
     threshold = None
     if found.threshold is not None:
@@ -215,7 +223,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "pairs": counts["pairs"],
         "judged": decided.judged,
         "failed": counts["pairs"] - decided.judged,
-        "failures": dict(views.failures(store, judge.judge_id)[:10]),
+        "failures": dict(replies.failures[:10]),
         "calibration": {
             "n": found.n, "errors": found.n_errors, "accepted": found.k, "accepted_errors": found.errors,
             "prompts": prompts, "drawn": drawn, "earlier_tries": earlier_tries(store, judge.judge_id, found),
@@ -236,16 +244,17 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "judge": {
             "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
             "demonstration": judge.demonstration, "settings": judge.settings, "details": judge.details,
-            "first_shown_preferred": views.first_shown_share(store, judge.judge_id),
+            "first_shown_preferred": replies.first_shown,
         },
         "promise": promise(found),
+        "tokens": replies.tokens,
+        "cached_tokens": replies.cached_tokens,
     }  # fmt: skip
 
 
 def _result(
     store: Store, decided: Decided, added: dict[str, Added], rejected: dict[str, int], asked: Asked, seconds: float
 ) -> Result:
-    tokens, cached = views.tokens(store, decided.judge.judge_id)
     pool, extra = added["pool"], added.get("calibration")
     return {
         "version": __version__,
@@ -258,8 +267,6 @@ def _result(
         },
         **decision_result(store, decided),
         "judgments": {"cached": asked.pending.cached, "asked": asked.asked, "retried": asked.pending.retried},
-        "tokens": tokens,
-        "cached_tokens": cached,
         "seconds": round(seconds, 3),
         "judging_seconds": round(asked.seconds, 3),
         "pairs_per_second": round(asked.asked / 2 / asked.seconds, 3) if asked.seconds else None,

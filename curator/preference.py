@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
+_LN2 = np.log(2)
+
 TIE_TOLERANCE = 1e-12
 """Log-odds nearer to zero than this are a tie: probabilities like .9 and .1 do not cancel exactly in binary."""
 
@@ -38,13 +40,12 @@ class Preference:
         return np.abs(self.log_odds)
 
 
-def _log_sigmoid(x: Floats) -> Floats:
-    return -np.logaddexp(0.0, -x)
-
-
-def _entropy_terms(log_p: Floats) -> Floats:
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isneginf(log_p), 0.0, -log_p * np.exp(log_p))
+def _log_mean(x: Floats, y: Floats) -> Floats:
+    """log((exp(x) + exp(y)) / 2) of values up to 0, also where exp gives 0; np.logaddexp is ten times slower."""
+    high = np.maximum(x, y)
+    with np.errstate(invalid="ignore"):  # -inf less -inf: both are impossible, and so is their mean
+        difference = np.fmax(np.minimum(x, y) - high, -np.inf)
+    return np.asarray(high + (np.log1p(np.exp(difference)) - _LN2), dtype=np.float64)
 
 
 def preference(d_ab: ArrayLike, d_ba: ArrayLike) -> Preference:
@@ -70,16 +71,25 @@ def preference(d_ab: ArrayLike, d_ba: ArrayLike) -> Preference:
         raise ValueError(f"d_ab and d_ba must have one shape, not {ab.shape} and {ba.shape}")
     if np.isnan(ab).any() or np.isnan(ba).any():
         raise ValueError("a log-odds value is NaN; leave pairs that were not judged out")
-    log_p = np.logaddexp(_log_sigmoid(ab), _log_sigmoid(ba)) - np.log(2)
-    log_q = np.logaddexp(_log_sigmoid(-ab), _log_sigmoid(-ba)) - np.log(2)
+    # log sigmoid(x) is min(x, 0) - log1p(exp(-|x|)), and the second term serves -x too.
+    rest_ab, rest_ba = np.log1p(np.exp(-np.abs(ab))), np.log1p(np.exp(-np.abs(ba)))
+    log_p = _log_mean(np.minimum(ab, 0.0) - rest_ab, np.minimum(ba, 0.0) - rest_ba)
+    log_q = _log_mean(np.minimum(-ab, 0.0) - rest_ab, np.minimum(-ba, 0.0) - rest_ba)
     log_odds = log_p - log_q
     log_odds = np.where(np.abs(log_odds) < TIE_TOLERANCE, 0.0, log_odds)
     # The larger probability by way of the smaller: near log 1 the sums above have no digits left.
-    small = np.minimum(log_p, log_q)
-    large = np.where(log_p == log_q, small, np.log1p(-np.exp(np.minimum(small, -np.log(2)))))
-    log_p, log_q = np.where(log_p < log_q, small, large), np.where(log_q < log_p, small, large)
-    bpe = np.clip(_entropy_terms(log_p) + _entropy_terms(log_q), 0.0, np.log(2))
-    return Preference(np.exp(log_p), np.exp(log_q), log_odds, bpe)
+    log_small = np.minimum(np.minimum(log_p, log_q), -_LN2)
+    small = np.exp(log_small)
+    large, log_large = 1.0 - small, np.log1p(-small)
+    with np.errstate(invalid="ignore"):
+        terms = np.where(small == 0.0, 0.0, log_small * small) + log_large * large
+    a_is_small, b_is_small = log_p < log_q, log_q < log_p
+    return Preference(
+        np.where(a_is_small, small, large),
+        np.where(b_is_small, small, large),
+        log_odds,
+        np.clip(0.0 - terms, 0.0, _LN2),
+    )
 
 
 def log_odds(p: ArrayLike) -> Floats:

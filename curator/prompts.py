@@ -173,9 +173,12 @@ def defang(text: str) -> str:
     return _CONTROL.sub(lambda match: match[0][0] + " " + match[0][1:], text)
 
 
+_dump = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def prompt_json(prompt: Sequence[Message]) -> str:
     """A conversation as JSON text: `[{"role": ..., "content": ...}, ...]`."""
-    return json.dumps([{"role": m.role, "content": m.content} for m in prompt], ensure_ascii=False)
+    return _dump([{"role": m.role, "content": m.content} for m in prompt])
 
 
 def prompt_from_json(text: str) -> tuple[Message, ...]:

@@ -98,3 +98,24 @@ def test_shards_hold_every_row_in_order(tmp_path: Path, monkeypatch: pytest.Monk
     found = [row["pair_id"] for file in files for row in pq.read_table(file).to_pylist()]
     assert found == [str(i) for i in range(37)]
     assert int((tmp_path / "d" / "README.md").read_text()) == sum(file.stat().st_size for file in files)
+
+
+def test_equal_stores_give_equal_bytes(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the pieces in which DuckDB hands out the rows, and whichever thread is first."""
+    monkeypatch.setattr("curator.exports.trl.GROUP_ROWS", 1_000)
+    raw = write_rows(tmp_path / "raw.jsonl", pairs(30_000, labelled=20_000))
+    log = write_rows(tmp_path / "log.jsonl", judgments(30_000))
+    assert cli("label", raw, "--judgments", log) == 0
+    db = tmp_path / "raw.curated" / "curator.duckdb"
+    written = []
+    for name in ("one", "two", "three"):
+        assert cli("export", "--db", db, "--out", tmp_path / name) == 0
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        written.append([(path.name, path.read_bytes()) for path in files])
+    assert written[0] == written[1] == written[2]
+    table = pq.read_table(tmp_path / "one" / "data")
+    assert [row[0]["content"] for row in table["chosen"].to_pylist()] == [
+        f"{'first' if i % 2 == 0 else 'second'} answer to {i}" for i in range(30_000)
+    ]
+    parts = pq.ParquetFile(next((tmp_path / "one" / "data").iterdir())).metadata
+    assert {parts.row_group(i).num_rows for i in range(parts.num_row_groups)} == {1_000}

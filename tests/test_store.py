@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from curator.errors import StoreError, StoreLocked, StoreVersionError
-from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict
-from curator.store import Store, open_store, views
-from curator.store.judgments import add_judge, add_judgments, add_readings, find_pending, pending_questions
+from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict, first_by_hash
+from curator.store import Store, connection, open_store, views
+from curator.store.judgments import add_judge, add_judgments, find_pending, pending_questions
 from curator.store.labels import Label, add_labels, draw_for_calibration, drawn_without_label
 from curator.store.pairs import replace_input
+from curator.store.readings import add_readings, begin_readings, keep_readings
 
 JUDGE = JudgeInfo("j", "recorded", {"log": 1})
 
@@ -62,6 +68,103 @@ def test_labels_of_duplicate_rows_are_votes(store: Store) -> None:
         assert store.count("SELECT count(*) FROM human_label") == 5
 
 
+ROW_LABELS = st.sampled_from([None, Verdict.A, Verdict.B, Verdict.TIE])
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    inputs=st.lists(
+        st.lists(st.tuples(st.integers(0, 6), ROW_LABELS), min_size=1, max_size=12), min_size=1, max_size=3
+    ),
+    chunk=st.integers(1, 5),
+)
+def test_chunks_come_to_what_rows_one_by_one_come_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inputs: list[list[tuple[int, Verdict | None]]], chunk: int
+) -> None:
+    monkeypatch.setattr("curator.store.pairs.CHUNK_ROWS", chunk)
+    path = tmp_path / "chunks.duckdb"
+    path.unlink(missing_ok=True)
+    stored: list[str] = []
+    said: dict[tuple[str, str], str] = {}
+    history = 0
+    with open_store(path) as store:
+        for rows in inputs:
+            seen: list[str] = []
+            votes: Counter[str] = Counter()
+            new = labels = 0
+            for number, label in rows:
+                pair_id = pair(number).pair_id
+                seen.append(pair_id)
+                if pair_id not in stored:
+                    stored.append(pair_id)
+                    new += 1
+                if label is not None:
+                    votes[pair_id] += 1
+                    annotator = "raw.jsonl" if votes[pair_id] == 1 else f"raw.jsonl#{votes[pair_id]}"
+                    labels += said.get((pair_id, annotator)) != label.value
+                    said[pair_id, annotator] = label.value
+            history += labels
+            added = replace_input(store, [("pool", [pair(number, label) for number, label in rows])])["pool"]
+            distinct = len(set(seen))
+            assert (added.pairs, added.duplicates, added.new, added.labels) == (
+                distinct, len(seen) - distinct, new, labels,
+            )  # fmt: skip
+            assert store.rows("SELECT pair_id, duplicate FROM input_row ORDER BY position") == [
+                (pair_id, pair_id in seen[:at]) for at, pair_id in enumerate(seen)
+            ]
+            assert [row[0] for row in store.rows("SELECT pair_id FROM pair")] == stored
+            found = store.rows("SELECT pair_id, annotator, verdict FROM latest_label")
+            assert {(pair_id, annotator): verdict for pair_id, annotator, verdict in found} == said
+            assert store.count("SELECT count(*) FROM human_label") == history
+
+
+def test_a_killed_ingest_leaves_the_last_input(tmp_path: Path) -> None:
+    path = tmp_path / "s.duckdb"
+    with open_store(path) as store:
+        replace_input(store, [("pool", [pair(0)])])
+    code = f"""
+import os, signal
+from pathlib import Path
+import curator.store.pairs as module
+from curator.store import open_store
+from tests.test_store import pair
+module.CHUNK_ROWS = 1000
+
+def rows():
+    yield from (pair(i) for i in range(1, 20_001))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+module.replace_input(open_store(Path({str(path)!r})), [("pool", rows())])
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[1])
+    assert done.returncode == -9
+    with open_store(path) as store:
+        assert store.rows("SELECT source_id FROM input_row") == [("id0",)]
+        assert store.count("SELECT count(*) FROM pair") == 1
+        assert replace_input(store, [("pool", [pair(i) for i in range(5)])])["pool"].new == 4
+
+
+def test_what_memory_does_not_hold_is_spilled_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where SQL may open no file, and also what a killed run left."""
+    monkeypatch.setitem(connection._CONFIG, "memory_limit", "60MB")
+    monkeypatch.setitem(connection._CONFIG, "threads", 1)
+    left = tmp_path / ".s.duckdb.spill-1"
+    left.mkdir()
+    (left / "rest").touch()
+    with open_store(tmp_path / "s.duckdb") as store:
+        assert not left.exists()
+        assert store.rows("SELECT current_setting('enable_external_access')") == [(False,)]
+        numbers = store.stream(
+            "SELECT md5(i::TEXT) || repeat('x', 100) AS x FROM range(1_000_000) t(i) ORDER BY x", 10_000
+        )
+        first = next(numbers)
+        spilled = [path for path in tmp_path.iterdir() if path.name.startswith(".s.duckdb.spill-")]
+        assert len(spilled) == 1
+        assert sum(file.stat().st_size for file in spilled[0].iterdir()) > 20_000_000
+        assert first.num_rows + sum(batch.num_rows for batch in numbers) == 1_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["s.duckdb"]
+
+
 def test_pending_is_what_lacks_a_judgment_and_failures_are_asked_again(store: Store) -> None:
     # Pairs of one prompt become neighbours, whatever stands between them.
     replace_input(store, [("pool", [pair(0, prompt="p"), pair(1), pair(2, prompt="p")])])
@@ -94,7 +197,10 @@ def test_readings_of_one_order_become_their_mean(store: Store) -> None:
         ("id2", "ab", None, None, None), ("id2", "ba", 0.9, -0.2, -3.0),
         ("nobody", "ab", 1.0, None, None),
     ]  # fmt: skip
-    assert add_readings(store, JUDGE.judge_id, [rows[:4], rows[4:]]) == 8
+    begin_readings(store)
+    for part in (rows[:4], rows[4:]):
+        keep_readings(store, pa.table([pa.array(column) for column in zip(*part, strict=True)], names=[*"nopab"]))
+    assert add_readings(store, JUDGE.judge_id) == 8
     found = store.rows(
         """SELECT source_id, pair_order, exp(logprob_a), exp(logprob_b), status FROM judgment JOIN input_row
         USING (pair_id) ORDER BY ALL"""
@@ -217,6 +323,28 @@ def test_any_text_goes_in_and_comes_out(store: Store) -> None:
     texts = ["\0 zero", "\x1b[31mred", "\u202eright to left", "'; DROP TABLE pair; --", "😀" * 3, "a\r\n\tb", "{{ x }}"]
     rows = [Pair((Message("user", text),), text + "a", text + "b", Verdict.A, text, {text: text}) for text in texts]
     replace_input(store, [("pool", rows)])
+    tasks = [row for _, lines in views.queue(store) for row in map(json.loads, lines.to_pybytes().splitlines())]
+    assert tasks == [], "labelled pairs are no tasks"
     found = [row for batch in views.dataset(store) for row in batch.to_pylist()]
     assert [row["chosen"][0]["content"] for row in found] == [text + "a" for text in texts]
     assert [row["prompt"][0]["content"] for row in found] == texts
+
+
+def test_the_lines_of_the_queue_hold_any_text_and_the_sides_are_those_of_the_coin(store: Store) -> None:
+    texts = ["\0 zero", "\x1b[31mred", '"quoted" \\ and \\"', "\u2028\u202e", "😀" * 3, "a\r\n\tb", "\x7f\x80"]
+    replace_input(store, [("pool", [Pair((Message("user", text),), text + "a", text + "b") for text in texts * 2])])
+    lines = b"".join(lines.to_pybytes() for _, lines in views.queue(store))
+    tasks = [json.loads(line) for line in lines.split(b"\n")[:-1]]
+    assert [task["prompt"] for task in tasks] == [[{"role": "user", "content": text}] for text in texts]
+    for task, text in zip(tasks, texts, strict=True):
+        sides = (text + "a", text + "b") if first_by_hash(store.seed, task["pair_id"]) else (text + "b", text + "a")
+        assert (task["left"], task["right"]) == sides
+        assert list(task) == ["pair_id", "prompt", "left", "right", "label", "annotator", "note"]
+
+
+def test_the_sides_of_drawn_pairs_fall_like_a_fair_coin(store: Store) -> None:
+    """The draw sorts by a hash too: were it the same one, all drawn pairs would show a on one side."""
+    replace_input(store, [("pool", [pair(i) for i in range(4000)])])
+    draw_for_calibration(store, 400)
+    drawn = [row[0] for row in store.rows("SELECT pair_id FROM draw")]
+    assert 150 < sum(first_by_hash(store.seed, pair_id) for pair_id in drawn) < 250

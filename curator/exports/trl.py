@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,7 +26,8 @@ SCHEMA = pa.schema(
 )
 """Columns of the data set. Written out, never inferred: one empty file must not change a type."""
 
-SHARD_ROWS = 200_000
+SHARD_ROWS, GROUP_ROWS = 200_000, 20_000
+"""Rows of a file, and rows of a group in it: always as many, so that equal rows make equal files."""
 
 
 def write_dataset(folder: Path, batches: Iterable[pa.RecordBatch], rows: int, card: Callable[[int, int], str]) -> None:
@@ -40,34 +42,38 @@ def write_dataset(folder: Path, batches: Iterable[pa.RecordBatch], rows: int, ca
         data = aside / "data"
         data.mkdir()
         shards = max(1, -(-rows // SHARD_ROWS))
-        table_rows = _rows(batches)
+        source = iter(batches)
+        rest: list[pa.RecordBatch] = []
         held = 0
         for shard in range(shards):
             path = data / f"train-{shard:05d}-of-{shards:05d}.parquet"
-            with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+            with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer, ThreadPoolExecutor(1) as worker:
+                writing: Future[None] | None = None
                 left = SHARD_ROWS
-                while left and (batch := table_rows(left)) is not None:
-                    writer.write_batch(batch)
-                    left -= batch.num_rows
-                    held += batch.nbytes
+                while left and (group := _take(source, rest, min(left, GROUP_ROWS))):
+                    left -= group.num_rows
+                    held += group.nbytes
+                    if writing is not None:
+                        writing.result()
+                    # One group is compressed while the next is read and put together.
+                    writing = worker.submit(writer.write_table, group, row_group_size=GROUP_ROWS)
+                if writing is not None:
+                    writing.result()
         size = sum(file.stat().st_size for file in data.iterdir())
         (aside / "README.md").write_text(card(size, held), encoding="utf-8")
 
 
-def _rows(batches: Iterable[pa.RecordBatch]) -> Callable[[int], pa.RecordBatch | None]:
-    """A function that hands out the next rows of a stream of batches, at most so many at a time."""
-    source = iter(batches)
-    held: list[pa.RecordBatch] = []
-
-    def take(most: int) -> pa.RecordBatch | None:
-        batch = held.pop() if held else next(source, None)
-        if batch is None:
-            return None
+def _take(source: Iterator[pa.RecordBatch], rest: list[pa.RecordBatch], most: int) -> pa.Table | None:
+    """The next rows of a stream, as many as asked for while there are any; what is left of a batch goes to `rest`."""
+    taken: list[pa.RecordBatch] = []
+    while most and (batch := rest.pop() if rest else next(source, None)) is not None:
         if batch.num_rows > most:
-            held.append(batch.slice(most))
+            rest.append(batch.slice(most))
             batch = batch.slice(0, most)
-        return pa.RecordBatch.from_arrays(
-            [c.cast(f.type) for c, f in zip(batch.columns, SCHEMA, strict=True)], schema=SCHEMA
-        )
-
-    return take
+        taken.append(batch)
+        most -= batch.num_rows
+    if not taken:
+        return None
+    rows = pa.Table.from_batches(taken)
+    columns = [column.cast(field.type) for column, field in zip(rows.columns, SCHEMA, strict=True)]
+    return pa.table(columns, schema=SCHEMA).combine_chunks()

@@ -16,13 +16,14 @@ class Format:
     Attributes:
         schema: name of the JSON Schema a row must match.
         required: fields by which the format is recognised.
-        to_pair: makes a pair of a row that matches the schema; raises `BadRow` for what a schema cannot say.
+        to_pair: makes a pair of a row that matches the schema, of its file and its line; raises `BadRow` for what a
+            schema cannot say.
     """
 
     name: str
     schema: str
     required: frozenset[str]
-    to_pair: Callable[[Mapping[str, Any]], Pair]
+    to_pair: Callable[[Mapping[str, Any], str, int], Pair]
 
 
 class BadRow(ValueError):

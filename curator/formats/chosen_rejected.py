@@ -16,7 +16,7 @@ def _text(response: str | list[dict[str, str]]) -> str:
     return response if isinstance(response, str) else response[0]["content"]
 
 
-def _to_pair(row: Mapping[str, Any]) -> Pair:
+def _to_pair(row: Mapping[str, Any], file: str = "", line: int = 0) -> Pair:
     chosen, rejected = _text(row["chosen"]), _text(row["rejected"])
     if chosen == rejected:
         raise BadRow("rejected", "is identical to chosen: there is nothing to prefer")
@@ -29,6 +29,8 @@ def _to_pair(row: Mapping[str, Any]) -> Pair:
         label=Verdict.A if chosen_is_a else Verdict.B,
         source_id=source_id(row),
         metadata=rest(row, "id", "prompt", "chosen", "rejected"),
+        file=file,
+        line=line,
     )
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from curator.errors import InputError
-from curator.files import Reject, Row, read_rows
+from curator.files import Meter, Reject, Row, read_rows
 from curator.formats import FORMATS, UnknownFormat, detect
 from curator.formats.base import BadRow, Format
 from curator.pair import Pair
 
 
-def read(path: str, input_format: str | None = None) -> Iterator[Pair | Reject]:
+def read(path: str, input_format: str | None = None, meter: Meter | None = None) -> Iterator[Pair | Reject]:
     """Every row of a file, in order.
 
     Args:
         path: a JSON Lines file, plain or gzip, or "-" for standard input.
         input_format: name of the format; None: recognised by the fields of the first row that is an object.
+        meter: is told how far the reading is.
 
     Raises:
         InputError: the file cannot be read, or its format cannot be told.
@@ -26,7 +26,7 @@ def read(path: str, input_format: str | None = None) -> Iterator[Pair | Reject]:
         raise InputError(f"no raw format is named {input_format!r}; there are: {', '.join(FORMATS)}")
     chosen = FORMATS[input_format] if input_format else None
     unknown: UnknownFormat | None = None
-    for row in read_rows(path):
+    for row in read_rows(path, meter):
         if isinstance(row, Reject):
             yield row
             continue
@@ -47,6 +47,6 @@ def _to_pair(row: Row, chosen: Format) -> Pair | Reject:
     if bad := row.check(chosen.schema):
         return bad
     try:
-        return replace(chosen.to_pair(row.values), file=row.file, line=row.line)
+        return chosen.to_pair(row.values, row.file, row.line)
     except BadRow as error:
         return row.reject(error.field, error.reason)

@@ -1,84 +1,184 @@
-"""Judgments that people already have: a JSON Lines log instead of a judge."""
+"""Judgments that people already have: a JSON Lines log instead of a judge.
+
+A log has millions of short rows. Arrow parses them a block at a time; a block that it cannot parse, and each row of
+which a column does not prove that it matches the schema, is read row by row like any other file. Both ways give the
+same readings (tests/test_recorded.py).
+"""
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from curator.errors import InputError
-from curator.files import Reject, read_rows
-from curator.pair import JudgeInfo
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+from numpy.typing import NDArray
 
-_VERDICTS = {"a": 1.0, "b": 0.0, "tie": 0.5}
-"""P(a preferred) of a bare verdict: a judge that gives no probabilities is taken at its word."""
+from curator.files import Meter, Reject, Row, parse_line, read_lines, shown_name
+
+BLOCK_ROWS, BLOCK_BYTES = 20_000, 16 * 2**20
+
+_ROW = (
+    ("judge", pa.string()), ("order", pa.string()), ("p_a", pa.float64()), ("logprob_a", pa.float64()),
+    ("logprob_b", pa.float64()), ("verdict", pa.string()), ("failed", pa.bool_()),
+)  # fmt: skip
+
+_MODES = [(kind, extra) for extra in ("error", "ignore") for kind in (pa.string(), pa.int64())]
+"""What a block's ids are, and whether its rows have fields of no concern here."""
+
+_LARGEST_LOGPROB = 0.000001  # as in schemas/judgment.schema.json
+
+_HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
+
+READING = pa.schema(
+    [
+        ("name", pa.string()), ("judge", pa.string()), ("pair_order", pa.string()), ("p_a", pa.float64()),
+        ("logprob_a", pa.float64()), ("logprob_b", pa.float64()),
+    ]
+)  # fmt: skip
+"""A reading: the row's id or pair_id; who judged; "ab", "ba", or "both" for a judgment that is already an average; P(a
+preferred), null where the judge failed; the log-probabilities, where the log has them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One row of a log.
+class Block:
+    """Some rows of a log: those that are judgments, as a table with the columns of `READING`, and the others."""
 
-    Attributes:
-        name: the row's id or pair_id.
-        order: "ab", "ba", or "both" for a judgment that is already an average.
-        p_a: P(a preferred); None where the judge failed.
-        logprob_a, logprob_b: log-probabilities, where the log has them.
-    """
-
-    name: str
-    judge: str
-    order: str
-    p_a: float | None
-    logprob_a: float | None
-    logprob_b: float | None
+    readings: pa.Table
+    rejects: list[Reject] = field(default_factory=list)
 
 
-def read_log(path: str) -> Iterator[Reading | Reject]:
+def read_log(path: str, meter: Meter | None = None) -> Iterator[Block]:
     """Every row of a log of judgments.
 
     Raises:
         InputError: the file cannot be read.
     """
-    for row in read_rows(path):
-        if isinstance(row, Reject):
-            yield row
-        elif bad := row.check("judgment"):
-            yield bad
-        elif isinstance(row.values["id"], float):
-            yield row.reject("id", "is no whole number that can be told from others: write it as text")
-        else:
-            yield _reading(row.values)
+    name = shown_name(path)
+    lines: list[tuple[int, bytes]] = []
+    rejects: list[Reject] = []
+    size, mode = 0, 0
+    for number, data in read_lines(path, meter):
+        if isinstance(data, Reject):
+            rejects.append(data)
+            continue
+        lines.append((number, data))
+        size += len(data)
+        if len(lines) == BLOCK_ROWS or size >= BLOCK_BYTES:
+            block, mode = _block(name, lines, mode)
+            yield Block(block.readings, sorted(rejects + block.rejects, key=lambda bad: bad.line))
+            lines, rejects, size = [], [], 0
+    block, mode = _block(name, lines, mode)
+    yield Block(block.readings, sorted(rejects + block.rejects, key=lambda bad: bad.line))
 
 
-def _reading(values: dict[str, Any]) -> Reading:
-    a, b = values.get("logprob_a"), values.get("logprob_b")
-    if values.get("failed") is True:
-        p_a = None
-    elif a is not None and b is not None:
-        p_a = 0.5 * (1.0 + math.tanh(0.5 * (a - b)))
-    else:
-        p_a = values.get("p_a")
-        p_a = _VERDICTS.get(values.get("verdict") or "") if p_a is None else float(p_a)
-    return Reading(str(values["id"]), values["judge"], values["order"], p_a, a, b)
+def _block(name: str, lines: Sequence[tuple[int, bytes]], mode: int) -> tuple[Block, int]:
+    """Some lines, and the mode in which Arrow parsed them (to be tried first with the next ones)."""
+    data = [line for _, line in lines]
+    if not _is_plain(text := b"".join(data), len(lines)):
+        return _row_by_row(name, lines), mode
+    for attempt in (mode, *(other for other in range(len(_MODES)) if other != mode)):
+        kind, extra = _MODES[attempt]
+        if extra == "ignore" and not _is_harmless(text, data):
+            continue
+        if (table := _parsed(text, kind, extra)) is not None and table.num_rows == len(lines):
+            proven = _proven(table)
+            block = _row_by_row(name, [lines[at] for at in np.flatnonzero(~proven).tolist()])
+            readings = _readings(table if proven.all() else table.filter(pa.array(proven)))
+            return Block(pa.concat_tables([readings, block.readings]), block.rejects), attempt
+    return _row_by_row(name, lines), mode
 
 
-def log_judge(path: str, wanted: str | None) -> JudgeInfo:
-    """The judge of a log. Another log by the same name is another judge: what it says may have changed.
+def _is_plain(text: bytes, count: int) -> bool:
+    """Whether the lines hold one object each, if it parses at all, and nothing that Arrow takes and JSON does not.
 
-    Raises:
-        InputError: the log cannot be read, holds several judges and none is chosen, or not the chosen one.
+    Inside a JSON value a line cannot end with } where the next begins with {: between them stands a comma.
     """
-    if path == "-":
-        raise InputError("judgments cannot come from standard input: the log is read twice")
-    names = {reading.judge for reading in read_log(path) if not isinstance(reading, Reject)}
-    listed = ", ".join(sorted(names)[:20]) or "none"
-    if wanted is not None and wanted not in names:
-        raise InputError(f"{path} holds no judgments by {wanted!r}; its judges: {listed}")
-    if wanted is None and len(names) != 1:
-        raise InputError(f"{path} holds judgments by {len(names)} judges; choose one with --judge: {listed}")
-    with Path(path).open("rb") as log:
-        digest = hashlib.file_digest(log, "sha256").hexdigest()
-    return JudgeInfo(wanted or next(iter(names)), "recorded", {"log_sha256": digest}, {"log": Path(path).name})
+    if text.count(b"}\n{") + text.count(b"}\r\n{") != count - 1 or not text.startswith(b"{"):
+        return False
+    if any(odd in text for odd in (b"NaN", b"Inf", b"\\ud", b"\\uD", b"\0")):
+        return False
+    try:
+        return text.isascii() or bool(text.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def _is_harmless(text: bytes, lines: list[bytes]) -> bool:
+    """Whether no field that is passed over could make a row a reject: a number too large, a value nested too deeply."""
+    return not _HUGE.search(text) and all(line.count(b"{") + line.count(b"[") <= 200 for line in lines)
+
+
+def _parsed(text: bytes, kind: pa.DataType, extra: str) -> pa.Table | None:
+    try:
+        return pj.read_json(
+            io.BytesIO(text),
+            read_options=pj.ReadOptions(use_threads=False, block_size=len(text) + 1),
+            parse_options=pj.ParseOptions(pa.schema([("id", kind), *_ROW]), unexpected_field_behavior=extra),
+        )
+    except pa.ArrowInvalid:
+        return None
+
+
+def _proven(table: pa.Table) -> NDArray[np.bool_]:
+    """Which rows match the schema for certain. Of one with null for its verdict it is not known whether it had any."""
+    p, a, b = (table[name].to_numpy() for name in ("p_a", "logprob_a", "logprob_b"))  # null becomes NaN
+    order = pc.is_in(table["order"], pa.array(["ab", "ba", "both"]))
+    verdict = pc.is_in(table["verdict"], pa.array(["a", "b", "tie"]))
+    named = pc.and_(table["id"].is_valid(), pc.greater(pc.fill_null(pc.binary_length(table["judge"]), 0), 0))
+    said = ~np.isnan(p) | (~np.isnan(a) & ~np.isnan(b)) | verdict.to_numpy()
+    in_range = ~(p < 0) & ~(p > 1) & ~(a > _LARGEST_LOGPROB) & ~(b > _LARGEST_LOGPROB) & np.isfinite(_filled(a, b))
+    fits = pc.or_(verdict, table["verdict"].is_null())
+    return np.asarray(pc.and_(pc.and_(order, named), fits).to_numpy() & said & in_range, dtype=bool)
+
+
+def _filled(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.isnan(a), 0.0, a) + np.where(np.isnan(b), 0.0, b)
+
+
+def _row_by_row(name: str, lines: Sequence[tuple[int, bytes]]) -> Block:
+    rejects, rows = [], []
+    for number, data in lines:
+        row = parse_line(name, number, data)
+        if isinstance(row, Row):
+            row = row.check("judgment") or _without_float_id(row)
+        if isinstance(row, Reject):
+            rejects.append(row)
+        else:
+            rows.append(_values(row.values))
+    columns = zip(*rows, strict=True) if rows else [()] * 8
+    fields = [("id", pa.string()), *_ROW]
+    table = pa.table({key: pa.array(column, kind) for (key, kind), column in zip(fields, columns, strict=True)})
+    return Block(_readings(table), rejects)
+
+
+def _without_float_id(row: Row) -> Row | Reject:
+    if isinstance(row.values["id"], float):
+        return row.reject("id", "is no whole number that can be told from others: write it as text")
+    return row
+
+
+def _values(row: dict[str, Any]) -> tuple[Any, ...]:
+    numbers = [None if row.get(name) is None else float(row[name]) for name in ("p_a", "logprob_a", "logprob_b")]
+    return str(row["id"]), row["judge"], row["order"], *numbers, row.get("verdict"), row.get("failed") is True
+
+
+def _readings(table: pa.Table) -> pa.Table:
+    """What the rows say: log-probabilities before a probability before a bare verdict, which is taken at its word."""
+    a, b = table["logprob_a"].to_numpy(), table["logprob_b"].to_numpy()
+    from_logprobs = 0.5 * (1.0 + np.tanh(0.5 * (a - b)))
+    verdict = pc.index_in(table["verdict"], pa.array(["a", "tie", "b"]))
+    bare = 1.0 - 0.5 * pc.fill_null(pc.cast(verdict, pa.float64()), np.nan).to_numpy()
+    p = table["p_a"].to_numpy()
+    p = np.where(np.isnan(from_logprobs), np.where(np.isnan(p), bare, p), from_logprobs)
+    p[pc.fill_null(table["failed"], pa.scalar(value=False)).to_numpy()] = np.nan
+    columns = [
+        pc.cast(table["id"], pa.string()), table["judge"], table["order"], pa.array(p, mask=np.isnan(p)),
+        table["logprob_a"], table["logprob_b"],
+    ]  # fmt: skip
+    return pa.table(columns, schema=READING)

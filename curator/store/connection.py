@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import re
+import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,9 +22,15 @@ from curator.store.migrations import MIGRATIONS
 
 Values = Sequence[Any] | Mapping[str, Any] | None
 
+MEMORY = "1GiB"
+"""What DuckDB may take; a sort or join of more spills to a folder beside the store, which is removed at the end."""
+
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
+    "memory_limit": MEMORY,
+    # Rows go to the file as soon as a group of them is full: several full groups are hundreds of megabytes of text.
+    "write_buffer_row_group_count": 1,
 }
 
 
@@ -32,18 +41,19 @@ class Store:
         self.path = path
         self._db = connection
         self._in_transaction = False
-        # A thread writes judgments while another reads what to ask next: a connection serves one at a time.
-        self._lock = threading.RLock()
+        # While one thread writes judgments another reads what to ask next: a connection does one thing at a time.
+        self._busy = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._db.close()
+        shutil.rmtree(_spill(self.path), ignore_errors=True)
 
     def rows(self, sql: str, values: Values = None) -> list[tuple[Any, ...]]:
         """Run a statement to its end; every row of its result."""
-        with self._lock:
+        with self._busy:
             try:
                 return self._db.execute(sql, values).fetchall()
             except RuntimeError as error:  # what DuckDB makes of Ctrl-C
@@ -74,44 +84,56 @@ class Store:
             raise StoreError("the statement has no result")
         return result.to_arrow_table()
 
-    def stream(self, sql: str, batch: int) -> Iterator[pa.RecordBatch]:
-        """The result of a query, some rows at a time; other statements may run in between."""
+    def stream(self, sql: str, batch: int, values: Values = None) -> Iterator[pa.RecordBatch]:
+        """The result of a query, some rows at a time, while other statements may run. No temporary table is seen."""
         with self._db.cursor() as cursor:
-            yield from cursor.sql(sql).to_arrow_reader(batch)
+            yield from cursor.sql(sql, params=values).to_arrow_reader(batch)
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Add rows to a table whose columns they have, in order.
+
+        In a long transaction this is the way for many batches: what is registered stays in memory until it ends.
+        """
+        with self._busy:
+            self._db.from_arrow(rows).insert_into(table)
 
     @contextmanager
     def incoming(self, rows: pa.Table) -> Iterator[None]:
         """Make an Arrow table readable in SQL as `incoming`."""
-        with self._lock:
+        with self._busy:
             self._db.register("incoming", rows)
-            try:
-                yield
-            finally:
+        try:
+            yield
+        finally:
+            with self._busy:
                 self._db.unregister("incoming")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. A transaction inside another is part of it; other threads wait for its end."""
-        with self._lock:
-            if self._in_transaction:
-                yield
-                return
-            self._db.execute("BEGIN")
-            self._in_transaction = True
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._rollback()
-                raise
-            finally:
-                self._in_transaction = False
+        """All or nothing. A transaction inside another is part of it."""
+        if self._in_transaction:
+            yield
+            return
+        self.rows("BEGIN")
+        self._in_transaction = True
+        try:
+            yield
+            self.rows("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+        finally:
+            self._in_transaction = False
 
     def _rollback(self) -> None:
         try:
-            self._db.execute("ROLLBACK")
+            self.rows("ROLLBACK")
         except duckdb.Error:
             pass  # a failed COMMIT has rolled back already
+
+    def checkpoint(self) -> None:
+        """Bring everything into the one file."""
+        self.rows("CHECKPOINT")
 
     def setting(self, name: str, default: str) -> str:
         """A value that is kept once it is first asked for."""
@@ -144,7 +166,11 @@ def open_store(path: Path, *, create: bool = True, read_only: bool = False) -> S
         raise StoreError(f"{path}: there is no store; `curator label RAW` makes one")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
+        config = {**_CONFIG, "temp_directory": str(_spill(path))}
+        connection = duckdb.connect(str(path), read_only=read_only, config=config)
+        if not read_only:  # the store is ours alone: what a killed run spilled is nobody's
+            for left in path.parent.glob(f"{glob.escape(_spill_name(path))}*"):
+                shutil.rmtree(left, ignore_errors=True)
         # Everything that comes in or goes out passes through Arrow: SQL needs no file but the store itself.
         connection.execute("SET enable_external_access = false")
         kept = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
@@ -162,6 +188,15 @@ def open_store(path: Path, *, create: bool = True, read_only: bool = False) -> S
         connection.close()
         raise
     return store
+
+
+def _spill(path: Path) -> Path:
+    """Where DuckDB puts what its memory does not hold; of this process, for several may read a store."""
+    return path.with_name(f"{_spill_name(path)}{os.getpid()}")
+
+
+def _spill_name(path: Path) -> str:
+    return f".{path.name}.spill-"
 
 
 def _opening_failed(path: Path, message: str) -> StoreError:

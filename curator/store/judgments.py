@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import itemgetter
@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from curator.errors import StoreError
 from curator.pair import JudgeInfo, Judgment, Order
 from curator.prompts import Question, prompt_from_json
 from curator.store.connection import Store
@@ -143,74 +144,14 @@ def _pending_pairs(store: Store) -> Iterator[tuple[Any, ...]]:
     last = store.count("SELECT coalesce(max(number), 0) FROM pending")
     page = min(max(PAGE, -(-last // MOST_PAGES)), MOST_PAGE)
     for start in range(1, last + 1, page):
-        yield from store.rows(
+        rows = store.rows(
             """SELECT n.prompt_id, n.pair_id, n.ab, n.ba, p.prompt, p.response_a, p.response_b
             FROM pending n JOIN pair p ON p.rowid = n.place WHERE n.number >= ? AND n.number < ? ORDER BY n.number""",
             [start, start + page],
         )
-
-
-_READING = pa.schema(
-    [
-        ("name", pa.string()), ("pair_order", pa.string()), ("p_a", pa.float64()),
-        ("logprob_a", pa.float64()), ("logprob_b", pa.float64()),
-    ]
-)  # fmt: skip
-
-
-def add_readings(store: Store, judge_id: str, batches: Iterable[Sequence[tuple[Any, ...]]]) -> int:
-    """Store recorded judgments of what `find_pending` found; returns how many rows were about pairs of the input.
-
-    Several readings of one pair in one order become their mean probability (the share of votes, for bare verdicts);
-    failed readings count only where there is no other. A row's name is the id of input rows, or a pair_id.
-
-    Args:
-        batches: rows of (name, order, p_a, logprob_a, logprob_b); order "both" answers each order.
-    """
-    with store.transaction():
-        store.rows(
-            "CREATE OR REPLACE TEMP TABLE reading (name TEXT, pair_order TEXT, p_a DOUBLE, la DOUBLE, lb DOUBLE)"
-        )
-        for batch in batches:
-            columns = [
-                pa.array(column, field.type) for column, field in zip(zip(*batch, strict=True), _READING, strict=True)
-            ]
-            with store.incoming(pa.table(columns, schema=_READING)):
-                store.rows("INSERT INTO reading SELECT * FROM incoming")
-        store.rows(
-            """CREATE OR REPLACE TEMP TABLE named AS
-            WITH known AS (
-                SELECT DISTINCT source_id AS name, pair_id FROM input_row WHERE source_id IS NOT NULL
-                UNION SELECT pair_id, pair_id FROM input_row
-            )
-            -- An id that different pairs share names none of them.
-            SELECT name, any_value(pair_id) AS pair_id FROM known GROUP BY name HAVING count(*) = 1"""
-        )
-        used = store.count("SELECT count(*) FROM reading JOIN named USING (name)")
-        store.rows(
-            """INSERT INTO judgment
-            WITH answer AS (
-                SELECT pair_id, unnest(if(pair_order = 'both', ['ab', 'ba'], [pair_order])) AS pair_order,
-                       p_a, la, lb
-                FROM reading JOIN named USING (name)
-            ), mean AS (
-                SELECT pair_id, pair_order, count(p_a) AS n, avg(p_a) AS p,
-                       CASE WHEN count(p_a) = 1 THEN any_value(la) FILTER (p_a IS NOT NULL) END AS la,
-                       CASE WHEN count(p_a) = 1 THEN any_value(lb) FILTER (p_a IS NOT NULL) END AS lb
-                FROM answer GROUP BY ALL
-            )
-            SELECT pair_id, $judge, pair_order,
-                   coalesce(la, CASE WHEN p > 0 THEN ln(p) WHEN p = 0 THEN '-inf'::DOUBLE END),
-                   coalesce(lb, CASE WHEN p < 1 THEN ln(1 - p) WHEN p = 1 THEN '-inf'::DOUBLE END),
-                   NULL, CASE n WHEN 0 THEN 'failed' ELSE 'ok' END,
-                   CASE WHEN n = 0 THEN 'the log has no verdict' WHEN n > 1 THEN 'mean of ' || n || ' readings' END,
-                   NULL, NULL, NULL
-            FROM mean JOIN pending USING (pair_id)
-            WHERE CASE pair_order WHEN 'ab' THEN pending.ab ELSE pending.ba END
-            ORDER BY pending.number, pair_order""",
-            {"judge": judge_id},
-        )
-    return int(used)
+        if len(rows) != min(page, last + 1 - start):
+            raise StoreError(f"{store.path}: pairs have moved while they were judged; run again")
+        yield from rows
 
 
 def remember_judge(store: Store, request: str, judge: JudgeInfo) -> None:
@@ -221,6 +162,17 @@ def remember_judge(store: Store, request: str, judge: JudgeInfo) -> None:
 def recall_judge(store: Store, request: str) -> JudgeInfo | None:
     """The judge that an equal request led to before, as it is stored."""
     return _stored_judge(store, "(SELECT value FROM setting WHERE setting.name = ?)", [f"judge of {request}"])
+
+
+def stored_judge(store: Store, judge_id: str) -> JudgeInfo:
+    """A judge by its id.
+
+    Raises:
+        StoreError: there is none.
+    """
+    if (judge := _stored_judge(store, "?", [judge_id])) is None:
+        raise StoreError(f"{store.path}: the judge {judge_id} is missing; the store is damaged")
+    return judge
 
 
 def latest_judge(store: Store) -> JudgeInfo | None:

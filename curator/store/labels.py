@@ -55,7 +55,7 @@ def _found_in(store: Store, table: str, pair_ids: Sequence[str]) -> set[str]:
 
 
 def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
-    """Add labels that differ from what the same annotator said last; what was said before stays as history."""
+    """Add labels; what was said before stays as history."""
     table = pa.table(
         {
             "number": pa.array(range(len(labels)), pa.int64()),
@@ -69,23 +69,55 @@ def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
         }
     )
     with store.transaction(), store.incoming(table):
-        store.rows(
-            """CREATE OR REPLACE TEMP TABLE fresh AS
-            SELECT i.*, l.verdict IS NOT NULL AS supersedes
-            FROM (SELECT * FROM incoming
-                  QUALIFY row_number() OVER (PARTITION BY pair_id, annotator ORDER BY number DESC) = 1) i
-            LEFT JOIN latest_label l USING (pair_id, annotator)
-            WHERE (i.verdict, i.note) IS DISTINCT FROM (l.verdict, l.note)"""
+        added, superseded = _add(
+            store,
+            """SELECT * FROM incoming
+            QUALIFY row_number() OVER (PARTITION BY pair_id, annotator ORDER BY number DESC) = 1""",
         )
-        store.rows(
-            """INSERT INTO human_label (pair_id, annotator, verdict, origin, blind, left_side, note)
-            SELECT pair_id, annotator, verdict,
-                   CASE WHEN pair_id IN (SELECT pair_id FROM draw) THEN 'calibration' ELSE origin END,
-                   blind, left_side, note
-            FROM fresh ORDER BY number"""
-        )
-        added, superseded = store.one("SELECT count(*), count(*) FILTER (supersedes) FROM fresh")
     return AddedLabels(added - superseded, len(labels) - added, superseded)
+
+
+def add_row_labels(store: Store, rows: str, *, pool: bool) -> int:
+    """Add the labels that came with the rows of a file; returns how many are new or changed.
+
+    Each further row of one pair in a file is another vote. A label of a pair that was routed before is a review label,
+    unless the pair was drawn or has calibrated; rows that do not belong to the pool are a random sample.
+
+    Args:
+        rows: a table of (position, pair_id, verdict, name), the name being that of the file.
+    """
+    routed = """pair_id IN (SELECT pair_id FROM decision JOIN calibration USING (calibration_id)
+                            WHERE threshold IS NOT NULL)
+        AND pair_id NOT IN (SELECT pair_id FROM human_label WHERE origin = 'calibration')
+        AND pair_id NOT IN (SELECT pair_id FROM draw)"""
+    with store.transaction():
+        added, _ = _add(
+            store,
+            f"""SELECT position AS number, pair_id, if(vote = 1, name, name || '#' || vote) AS annotator, verdict,
+                       CASE WHEN {str(pool).lower()} AND {routed} THEN 'review' ELSE 'calibration' END AS origin,
+                       true AS blind, NULL::TEXT AS left_side, NULL::TEXT AS note
+            FROM (SELECT *, row_number() OVER (PARTITION BY pair_id, name ORDER BY position) AS vote FROM {rows})""",
+        )
+    return added
+
+
+def _add(store: Store, said: str) -> tuple[int, int]:
+    """Add labels that differ from what the same annotator said last; how many, and how many of them correct it."""
+    store.rows(
+        f"""CREATE OR REPLACE TEMP TABLE fresh AS
+        SELECT said.*, l.verdict IS NOT NULL AS supersedes
+        FROM ({said}) said LEFT JOIN latest_label l USING (pair_id, annotator)
+        WHERE (said.verdict, said.note) IS DISTINCT FROM (l.verdict, l.note)"""
+    )
+    store.rows(
+        """INSERT INTO human_label (pair_id, annotator, verdict, origin, blind, left_side, note)
+        SELECT pair_id, annotator, verdict,
+               CASE WHEN pair_id IN (SELECT pair_id FROM draw) THEN 'calibration' ELSE origin END,
+               blind, left_side, note
+        FROM fresh ORDER BY number"""
+    )
+    added, superseded = store.one("SELECT count(*), count(*) FILTER (supersedes) FROM fresh")
+    return int(added), int(superseded)
 
 
 def draw_for_calibration(store: Store, size: int) -> int:

@@ -107,6 +107,8 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE TABLE setting (name VARCHAR NOT NULL, value VARCHAR NOT NULL);
 
+    CREATE VIEW input AS                 -- the distinct pairs of the latest input, each where it stood first
+        SELECT pair_id, position, role FROM input_row WHERE NOT duplicate;
     CREATE VIEW latest_label AS
         SELECT * FROM human_label
         QUALIFY row_number() OVER (PARTITION BY pair_id, annotator ORDER BY number DESC) = 1;

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import PurePath
 
+import numpy as np
 import orjson
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from curator.pair import Origin, Pair
+from curator.pair import Message, Pair, content_id
 from curator.prompts import prompt_from_json, prompt_json
 from curator.store.connection import Store
-from curator.store.labels import Label, add_labels
+from curator.store.labels import add_row_labels
 
-BATCH = 5_000
-"""Pairs a transaction step: enough that an anti-join over what is stored costs little a pair."""
+CHUNK_ROWS, CHUNK_CHARACTERS = 20_000, 32 * 2**20
+"""A chunk of rows is stored when it has so many of either: two chunks are in memory, one read and one written."""
 
-_ROW = pa.schema(
-    [
-        pa.field(name, pa.int64() if name in {"position", "line"} else pa.string())
-        for name in (
-            "position", "pair_id", "prompt_id", "prompt", "response_a", "response_b",
-            "metadata", "file", "line", "source_id",
-        )
-    ]
+_NUMBER = "input number"
+
+_COLUMNS = (
+    "pair_id", "prompt_id", "prompt", "response_a", "response_b", "metadata", "file", "line", "source_id", "verdict",
 )  # fmt: skip
 
 
@@ -47,93 +45,128 @@ def replace_input(store: Store, sources: Iterable[tuple[str, Iterable[Pair]]]) -
     """
     with store.transaction():
         store.rows("DELETE FROM input_row")
+        store.set(_NUMBER, str(input_number(store) + 1))
         store.seed  # noqa: B018 - fixed before anything depends on it
-        position = 0
-        added: dict[str, Added] = {}
-        for role, pairs in sources:
-            before = store.count("SELECT count(*) FROM pair")
-            rows = labels = 0
-            for chunk in _chunks(pairs):
-                labels += _add(store, role, chunk, position + rows)
-                rows += len(chunk)
-            duplicates = store.count("SELECT count(*) FROM input_row WHERE role = ? AND duplicate", [role])
-            new = store.count("SELECT count(*) FROM pair") - before
-            added[role] = Added(rows - duplicates, duplicates, new, labels)
-            position += rows
-        return added
+        return {role: _add(store, role, pairs) for role, pairs in sources}
 
 
 def stored_pairs(store: Store) -> Iterator[Pair]:
     """Every pair of the store, without labels; some thousand at a time in memory."""
-    for batch in store.stream("SELECT prompt, response_a, response_b, metadata, file, line FROM pair", BATCH):
+    for batch in store.stream("SELECT prompt, response_a, response_b, metadata, file, line FROM pair", CHUNK_ROWS):
         for row in batch.to_pylist():
             texts, rest = (row.pop("response_a"), row.pop("response_b")), orjson.loads(row.pop("metadata"))
             yield Pair(prompt_from_json(row.pop("prompt")), *texts, metadata=rest, **row)
 
 
-def _chunks(pairs: Iterable[Pair]) -> Iterator[tuple[Pair, ...]]:
-    rows = iter(pairs)
-    while chunk := tuple(islice(rows, BATCH)):
-        yield chunk
+def input_number(store: Store) -> int:
+    """How many inputs there have been: equal numbers of one store mean the same input."""
+    return int(store.setting(_NUMBER, "0"))
 
 
-def _add(store: Store, role: str, pairs: tuple[Pair, ...], start: int) -> int:
-    ids = [pair.pair_id for pair in pairs]
-    rows = pa.table(
-        {
-            "position": range(start, start + len(pairs)),
-            "pair_id": ids,
-            "prompt_id": [pair.prompt_id for pair in pairs],
-            "prompt": [prompt_json(pair.prompt) for pair in pairs],
-            "response_a": [pair.response_a for pair in pairs],
-            "response_b": [pair.response_b for pair in pairs],
-            "metadata": [orjson.dumps(pair.metadata).decode() for pair in pairs],
-            "file": [pair.file for pair in pairs],
-            "line": [pair.line for pair in pairs],
-            "source_id": [pair.source_id for pair in pairs],
-        },
-        schema=_ROW,
+def _add(store: Store, role: str, pairs: Iterable[Pair]) -> Added:
+    start, stored = store.count("SELECT count(*) FROM input_row"), store.count("SELECT count(*) FROM pair")
+    store.rows("CREATE OR REPLACE TEMP TABLE row_label (position BIGINT, pair_id TEXT, verdict TEXT, name TEXT)")
+    known, position = _Known(store), start
+    # DuckDB stores one chunk while Python reads the next; the transaction is of the connection, not of a thread.
+    with ThreadPoolExecutor(1) as writer:
+        writing: Future[None] | None = None
+        for rows in _chunks(pairs):
+            fresh = pa.array(known.lacks(rows["pair_id"]))
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(_write, store, role, position, rows, fresh)
+            position += rows.num_rows
+        if writing is not None:
+            writing.result()
+    _mark_duplicates(store)
+    duplicates = store.count("SELECT count(*) FROM input_row WHERE role = ? AND duplicate", [role])
+    labels = add_row_labels(store, "row_label", pool=role == "pool")
+    new = store.count("SELECT count(*) FROM pair") - stored
+    return Added(position - start - duplicates, duplicates, new, labels)
+
+
+def _chunks(pairs: Iterable[Pair]) -> Iterator[pa.Table]:
+    """Pairs with their ids as tables, each of which holds so many rows or so much text."""
+    rows: list[tuple[object, ...]] = []
+    size = 0
+    prompt: tuple[Message, ...] = ()
+    prompt_id, prompt_text = "", "[]"
+    for pair in pairs:
+        if pair.prompt != prompt:  # the pairs of a prompt are often neighbours
+            prompt, prompt_id, prompt_text = pair.prompt, pair.prompt_id, prompt_json(pair.prompt)
+        a, b = pair.response_a, pair.response_b
+        metadata = orjson.dumps(pair.metadata).decode()
+        pair_id = content_id(prompt_id, a, b)
+        rows.append((pair_id, prompt_id, prompt_text, a, b, metadata, pair.file, pair.line, pair.source_id, pair.label))
+        size += len(prompt_text) + len(a) + len(b) + len(metadata)
+        if len(rows) >= CHUNK_ROWS or size >= CHUNK_CHARACTERS:
+            yield _table(rows)
+            rows, size = [], 0
+    if rows:
+        yield _table(rows)
+
+
+def _table(rows: list[tuple[object, ...]]) -> pa.Table:
+    columns = zip(_COLUMNS, zip(*rows, strict=True), strict=True)
+    return pa.table({name: pa.array(column, pa.int64() if name == "line" else pa.string()) for name, column in columns})
+
+
+class _Known:
+    """The ids of stored pairs, 16 bytes each, to look up chunks in: no join of each chunk with all that is stored."""
+
+    def __init__(self, store: Store) -> None:
+        found = [_bytes(batch["pair_id"]) for batch in store.stream("SELECT pair_id FROM pair", 100_000)]
+        self._ids = np.sort(np.concatenate(found)) if found else np.empty(0, "S16")
+
+    def lacks(self, pair_ids: pa.ChunkedArray) -> NDArray[np.bool_]:
+        """Which of a chunk's ids are neither stored nor stand before in the chunk."""
+        ids = _bytes(pair_ids)
+        lacks = np.zeros(ids.size, dtype=bool)
+        lacks[np.unique(ids, return_index=True)[1]] = True
+        if self._ids.size:
+            at = np.minimum(np.searchsorted(self._ids, ids), self._ids.size - 1)
+            lacks &= self._ids[at] != ids
+        return lacks
+
+
+def _bytes(pair_ids: pa.Array | pa.ChunkedArray) -> NDArray[np.bytes_]:
+    return np.frombuffer(bytes.fromhex("".join(pair_ids.to_pylist())), "S16")
+
+
+def _write(store: Store, role: str, start: int, rows: pa.Table, fresh: pa.Array) -> None:
+    count = rows.num_rows
+    position = pa.array(np.arange(start, start + count))
+    store.append("pair", rows.select(_COLUMNS[:8]).filter(fresh))
+    seen = {
+        "position": position, "role": pa.repeat(role, count), "file": rows["file"], "line": rows["line"],
+        "pair_id": rows["pair_id"], "source_id": rows["source_id"], "duplicate": pa.repeat(False, count),
+    }  # fmt: skip
+    store.append("input_row", pa.table(seen))
+    if rows["verdict"].null_count < count:
+        labels = {"position": position, "pair_id": rows["pair_id"], "verdict": rows["verdict"], "name": _names(rows)}
+        store.append("row_label", pa.table(labels).filter(rows["verdict"].is_valid()))
+
+
+def _names(rows: pa.Table) -> pa.Array:
+    """The name of each row's file, without its folder."""
+    files = rows["file"].combine_chunks().dictionary_encode()
+    return pa.array([PurePath(file).name for file in files.dictionary.to_pylist()], pa.string()).take(files.indices)
+
+
+def _mark_duplicates(store: Store) -> None:
+    """Find the rows that repeat an earlier row of the input, over the ids alone; each pair is kept once."""
+    store.rows(
+        """CREATE OR REPLACE TEMP TABLE repeated AS
+        SELECT pair_id, min(position) AS position FROM input_row GROUP BY pair_id HAVING count(*) > 1"""
     )
-    with store.incoming(rows):
-        store.rows(
-            """INSERT INTO pair
-            SELECT pair_id, prompt_id, prompt, response_a, response_b, metadata, file, line FROM incoming
-            WHERE pair_id NOT IN (SELECT pair_id FROM pair)
-            QUALIFY row_number() OVER (PARTITION BY pair_id ORDER BY position) = 1 ORDER BY position"""
-        )
-        store.rows(
-            """INSERT INTO input_row
-            SELECT position, $role, file, line, pair_id, source_id,
-                   row_number() OVER (PARTITION BY pair_id ORDER BY position) > 1
-                   OR pair_id IN (SELECT pair_id FROM input_row)
-            FROM incoming ORDER BY position""",
-            {"role": role},
-        )
-    return _add_labels(store, role, pairs, ids)
-
-
-def _add_labels(store: Store, role: str, pairs: tuple[Pair, ...], ids: list[str]) -> int:
-    """Labels that rows carry; each further row of one pair in a file is another vote."""
-    if all(pair.label is None for pair in pairs):
-        return 0
-    labelled = pa.table({"pair_id": ids, "labelled": [pair.label is not None for pair in pairs]})
-    with store.incoming(labelled):
-        routed = {
-            row[0]
-            for row in store.rows(
-                """SELECT pair_id FROM incoming WHERE labelled AND pair_id IN (
-                    SELECT pair_id FROM decision JOIN calibration USING (calibration_id) WHERE threshold IS NOT NULL)
-                AND pair_id NOT IN (SELECT pair_id FROM human_label WHERE origin = 'calibration')
-                AND pair_id NOT IN (SELECT pair_id FROM draw)"""
-            )
-        }
-    votes: dict[tuple[str, str], int] = {}
-    labels = []
-    for pair, pair_id in zip(pairs, ids, strict=True):
-        if pair.label is None:
-            continue
-        name = PurePath(pair.file).name
-        vote = votes[pair_id, name] = votes.get((pair_id, name), 0) + 1
-        origin = Origin.REVIEW if role == "pool" and pair_id in routed else Origin.CALIBRATION
-        labels.append(Label(pair_id, name if vote == 1 else f"{name}#{vote}", pair.label, origin))
-    return add_labels(store, labels).added
+    if not store.count("SELECT count(*) FROM repeated"):
+        return
+    store.rows(
+        """UPDATE input_row SET duplicate = true FROM repeated
+        WHERE input_row.pair_id = repeated.pair_id AND input_row.position > repeated.position"""
+    )
+    store.rows(
+        """DELETE FROM pair WHERE rowid IN (
+            SELECT pair.rowid FROM pair JOIN repeated USING (pair_id)
+            QUALIFY row_number() OVER (PARTITION BY pair_id ORDER BY pair.rowid) > 1)"""
+    )

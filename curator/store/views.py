@@ -3,72 +3,110 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curator.errors import StoreError
-from curator.pair import first_by_hash
 from curator.store.connection import Store, open_store
 
-_MESSAGES = "STRUCT(role VARCHAR, content VARCHAR)[]"
-
-DATASET_SQL = f"""
-    WITH input AS (
-        SELECT pair_id, min(position) AS position FROM input_row WHERE role = 'pool' GROUP BY pair_id
-    ), final AS (
-        SELECT pair_id, position, coalesce(l.verdict, d.label) AS verdict,
-               CASE WHEN l.verdict IS NOT NULL THEN 'human' ELSE 'auto' END AS label_source
-        FROM input LEFT JOIN (SELECT * FROM label WHERE verdict <> 'skip') l USING (pair_id)
-             LEFT JOIN decision d USING (pair_id)
-    )
-    SELECT CAST(p.prompt::JSON AS {_MESSAGES}) AS prompt,
-           [{{'role': 'assistant', 'content': if(f.verdict = 'a', response_a, response_b)}}] AS chosen,
-           [{{'role': 'assistant', 'content': if(f.verdict = 'a', response_b, response_a)}}] AS rejected,
-           pair_id, if(f.verdict = 'a', s.p_a, 1 - s.p_a) AS p_chosen, s.bpe, f.label_source
-    FROM final f JOIN pair p USING (pair_id) LEFT JOIN score s USING (pair_id)
-    WHERE f.verdict IN ('a', 'b') ORDER BY f.position
+_FINAL = """
+    SELECT pair_id, coalesce(l.verdict, d.label) = 'a' AS a_chosen, l.verdict IS NOT NULL AS human
+    FROM input LEFT JOIN (SELECT pair_id, verdict FROM label WHERE verdict <> 'skip') l USING (pair_id)
+         LEFT JOIN (SELECT pair_id, label FROM decision WHERE label IS NOT NULL) d USING (pair_id)
+    WHERE role = 'pool' AND coalesce(l.verdict, d.label) IN ('a', 'b')
 """
+"""The pairs of the data set: people's verdicts first of all, then accepted auto labels."""
 
-QUEUE_SQL = f"""
-    WITH input AS (
-        SELECT pair_id, min(position) AS position FROM input_row WHERE role = 'pool' GROUP BY pair_id
-    )
-    SELECT pair_id, CAST(p.prompt::JSON AS {_MESSAGES}) AS prompt, response_a, response_b
-    FROM input JOIN pair p USING (pair_id) LEFT JOIN decision d USING (pair_id) LEFT JOIN draw USING (pair_id)
-         LEFT JOIN score s USING (pair_id)
-    WHERE pair_id NOT IN (SELECT pair_id FROM label)
+_TASK = """
+    SELECT pair_id, draw.draw_number, draw.position AS drawn_at, s.bpe, input.position
+    FROM input LEFT JOIN decision d USING (pair_id) LEFT JOIN draw USING (pair_id) LEFT JOIN score s USING (pair_id)
+    WHERE role = 'pool' AND pair_id NOT IN (SELECT pair_id FROM label)
       AND (draw.pair_id IS NOT NULL OR coalesce(d.decision, 'abstain') = 'abstain')
-    ORDER BY draw.draw_number NULLS LAST, draw.position, s.bpe DESC NULLS LAST, input.position
 """
+
+# Sorted before the lines are made: DuckDB sorts three texts faster than one as long. The coin for the sides is that of
+# curator.pair.first_by_hash.
+_QUEUE = f"""
+    SELECT '{{"pair_id":"' || pair_id || '","prompt":' || prompt
+           || ',"left":' || to_json(if(a_left, response_a, response_b))::VARCHAR
+           || ',"right":' || to_json(if(a_left, response_b, response_a))::VARCHAR
+           || ',"label":null,"annotator":null,"note":null}}' || chr(10) AS line
+    FROM (SELECT pair_id, prompt, response_a, response_b, md5(pair_id || $seed) < '8' AS a_left
+          FROM ({_TASK}) JOIN pair USING (pair_id)
+          ORDER BY draw_number NULLS LAST, drawn_at, bpe DESC NULLS LAST, position)
+"""
+
+
+_DATASET = ["prompt", "chosen", "rejected", "pair_id", "p_chosen", "bpe", "label_source"]
 
 
 def dataset(store: Store, batch: int = 10_000) -> Iterator[pa.RecordBatch]:
-    """Rows of the training data set, in input order: people's verdicts first of all, then accepted auto labels."""
-    yield from store.stream(DATASET_SQL, batch)
+    """Rows of the training data set, in the order in which the store came to know the pairs.
+
+    Nothing that holds text is sorted or joined: the texts are read once from end to end, and what was decided about
+    them, in the same order, beside them.
+
+    Yields:
+        Batches with prompt, chosen, rejected (messages), pair_id, p_chosen, bpe, label_source.
+    """
+    store.rows(
+        f"""CREATE OR REPLACE TEMP TABLE final AS
+        SELECT pair.rowid AS place, a_chosen, if(a_chosen, s.p_a, 1 - s.p_a) AS p_chosen, s.bpe,
+               if(human, 'human', 'auto') AS label_source
+        FROM ({_FINAL}) JOIN pair USING (pair_id) LEFT JOIN score s USING (pair_id) ORDER BY place"""
+    )
+    first, last = store.one("SELECT coalesce(min(place), 0), coalesce(max(place), -1) FROM final")
+    texts = store.stream(
+        f"""SELECT rowid AS place, prompt::JSON::STRUCT("role" VARCHAR, content VARCHAR)[] AS prompt,
+                   response_a, response_b, pair_id
+        FROM pair WHERE rowid BETWEEN {first:d} AND {last:d}""",
+        batch,
+    )
+    for rows in texts:
+        places = rows["place"].to_numpy()
+        if not places.size:
+            continue
+        decided = store.arrow(
+            "SELECT * FROM final WHERE place BETWEEN ? AND ? ORDER BY place", [int(places[0]), int(places[-1])]
+        )
+        kept = rows.take(pa.array(np.searchsorted(places, decided["place"].to_numpy())))
+        prompt, a, b, pair_id = (kept.column(name) for name in ("prompt", "response_a", "response_b", "pair_id"))
+        a_chosen, p_chosen, bpe, source = (column.combine_chunks() for column in decided.columns[1:])
+        chosen, rejected = _answers(pc.if_else(a_chosen, a, b)), _answers(pc.if_else(a_chosen, b, a))
+        yield pa.record_batch([prompt, chosen, rejected, pair_id, p_chosen, bpe, source], names=_DATASET)
 
 
-def queue(store: Store) -> Iterator[dict[str, Any]]:
-    """Tasks for people: the unfinished calibration draw in its order, then what the judge knows least about."""
-    seed = store.seed
-    for rows in store.stream(QUEUE_SQL, 1_000):
-        for row in rows.to_pylist():
-            a, b = row["response_a"], row["response_b"]
-            left, right = (a, b) if first_by_hash(seed, row["pair_id"]) else (b, a)
-            yield {
-                "pair_id": row["pair_id"], "prompt": row["prompt"], "left": left, "right": right,
-                "label": None, "annotator": None, "note": None,
-            }  # fmt: skip
+def _answers(content: pa.Array) -> pa.Array:
+    """Each text as a conversation of one assistant message."""
+    messages = pa.StructArray.from_arrays([pa.repeat("assistant", len(content)), content], ["role", "content"])
+    return pa.ListArray.from_arrays(pa.array(np.arange(len(content) + 1, dtype=np.int32)), messages)
+
+
+def queue(store: Store) -> Iterator[tuple[int, pa.Buffer]]:
+    """Tasks for people: the unfinished calibration draw in its order, then what the judge knows least about.
+
+    Yields:
+        How many tasks, and their lines of queue.jsonl.
+    """
+    for rows in store.stream(_QUEUE, 10_000, {"seed": store.seed}):
+        lines = rows.column(0).cast(pa.large_string())
+        _, offsets, text = lines.buffers()
+        if len(lines):
+            start, *_, end = np.frombuffer(offsets, np.int64)[[lines.offset, lines.offset + len(lines)]].tolist()
+            yield len(lines), text.slice(start, end - start)
 
 
 def counts(store: Store) -> dict[str, Any]:
     """What the store holds about the latest input."""
     return store.records(
-        """WITH input AS (SELECT DISTINCT pair_id FROM input_row WHERE role = 'pool')
-        SELECT count(*) AS pairs,
+        """SELECT count(*) AS pairs,
                count(*) FILTER (l.verdict IS NOT NULL) AS labelled,
                count(*) FILTER (c.pair_id IS NOT NULL) AS calibration_labels,
                count(*) FILTER (s.pair_id IS NOT NULL) AS judged,
@@ -77,52 +115,57 @@ def counts(store: Store) -> dict[str, Any]:
                    draw.pair_id IS NOT NULL OR coalesce(d.decision, 'abstain') = 'abstain')) AS waiting,
                count(*) FILTER (l.verdict IS NULL AND draw.pair_id IS NOT NULL) AS waiting_for_calibration
         FROM input LEFT JOIN label l USING (pair_id) LEFT JOIN calibration_label c USING (pair_id)
-             LEFT JOIN score s USING (pair_id) LEFT JOIN decision d USING (pair_id) LEFT JOIN draw USING (pair_id)"""
+             LEFT JOIN score s USING (pair_id) LEFT JOIN decision d USING (pair_id) LEFT JOIN draw USING (pair_id)
+        WHERE role = 'pool'"""
     )[0]
 
 
 def dataset_counts(store: Store) -> dict[str, int]:
     """Rows of the data set by label source."""
-    rows = store.rows(f"SELECT label_source, count(*) FROM ({DATASET_SQL}) GROUP BY ALL")
-    return {"auto": 0, "human": 0, **dict(rows)}
+    human, rows = store.one(f"SELECT count(*) FILTER (human), count(*) FROM ({_FINAL})")
+    return {"auto": rows - human, "human": human}
 
 
-def failures(store: Store, judge_id: str) -> list[tuple[str, int]]:
-    """Why judgments of the input failed, most frequent first."""
-    return store.rows(
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """What a judge's replies about the input came to.
+
+    Attributes:
+        failures: why replies failed, most frequent first.
+        tokens, cached_tokens: prompt tokens, and how many of them a prefix cache served.
+        first_shown: how often the response shown first was preferred (one half: no position bias); None: no reply.
+    """
+
+    failures: list[tuple[str, int]]
+    tokens: int
+    cached_tokens: int
+    first_shown: float | None
+
+
+def replies(store: Store, judge_id: str) -> Replies:
+    """Sum up a judge's replies about the input."""
+    failed, sent, cached, first = store.one(
+        """SELECT count(*) FILTER (status = 'failed'), coalesce(sum(prompt_tokens), 0)::BIGINT,
+               coalesce(sum(cached_tokens), 0)::BIGINT,
+               avg(CASE WHEN logprob_a = logprob_b THEN 0.5
+                        WHEN (logprob_a > logprob_b) = (pair_order = 'ab') THEN 1 ELSE 0 END) FILTER (status = 'ok')
+        FROM judgment WHERE judge_id = ? AND pair_id IN (SELECT pair_id FROM input)""",
+        [judge_id],
+    )
+    failures = [] if not failed else store.rows(
         """SELECT reason, count(*) FROM judgment
-        WHERE judge_id = ? AND status = 'failed' AND pair_id IN (SELECT pair_id FROM input_row)
+        WHERE judge_id = ? AND status = 'failed' AND pair_id IN (SELECT pair_id FROM input)
         GROUP BY reason ORDER BY count(*) DESC, reason""",
         [judge_id],
-    )
-
-
-def tokens(store: Store, judge_id: str) -> tuple[int, int]:
-    """Prompt tokens of the input's judgments, and how many of them a prefix cache served."""
-    sent, cached = store.one(
-        """SELECT coalesce(sum(prompt_tokens), 0)::BIGINT, coalesce(sum(cached_tokens), 0)::BIGINT FROM judgment
-        WHERE judge_id = ? AND pair_id IN (SELECT pair_id FROM input_row)""",
-        [judge_id],
-    )
-    return sent, cached
-
-
-def first_shown_share(store: Store, judge_id: str) -> float | None:
-    """How often the response shown first was preferred: one half for a judge without position bias."""
-    share = store.one(
-        """SELECT avg(CASE WHEN logprob_a = logprob_b THEN 0.5
-                           WHEN (logprob_a > logprob_b) = (pair_order = 'ab') THEN 1 ELSE 0 END)
-        FROM judgment WHERE judge_id = ? AND status = 'ok' AND pair_id IN (SELECT pair_id FROM input_row)""",
-        [judge_id],
-    )[0]
-    return None if share is None else float(share)
+    )  # fmt: skip
+    return Replies(failures, sent, cached, None if first is None else float(first))
 
 
 def calibration_rows(store: Store) -> tuple[int, int]:
     """Distinct prompts of the calibration rows, and how many of the rows curator drew itself."""
     prompts, drawn = store.one(
         """SELECT count(DISTINCT prompt_id), count(DISTINCT draw.pair_id)
-        FROM input_row JOIN calibration_label USING (pair_id) JOIN pair USING (pair_id)
+        FROM input JOIN calibration_label USING (pair_id) JOIN pair USING (pair_id)
              LEFT JOIN draw USING (pair_id)"""
     )
     return prompts, drawn

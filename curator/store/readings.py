@@ -1,0 +1,63 @@
+"""Stores judgments that were recorded elsewhere."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from curator.store.connection import Store
+
+
+def begin_readings(store: Store) -> None:
+    """Make room for the readings of a log."""
+    store.rows(
+        """CREATE OR REPLACE TEMP TABLE reading (
+            name TEXT, pair_order TEXT, p_a DOUBLE, logprob_a DOUBLE, logprob_b DOUBLE)"""
+    )
+
+
+def keep_readings(store: Store, rows: pa.Table) -> None:
+    """Hold rows of (name, pair_order, p_a, logprob_a, logprob_b) ready; order "both" answers each order."""
+    store.append("reading", rows)
+
+
+def add_readings(store: Store, judge_id: str) -> int:
+    """Store the readings of what `find_pending` found; returns how many rows were about pairs of the input.
+
+    Several readings of one pair in one order become their mean probability (the share of votes, for bare verdicts);
+    failed readings count only where there is no other. A row's name is the id of input rows, or a pair_id.
+    """
+    with store.transaction():
+        store.rows(
+            """CREATE OR REPLACE TEMP TABLE named AS
+            WITH known AS (
+                SELECT DISTINCT source_id AS name, pair_id FROM input_row WHERE source_id IS NOT NULL
+                UNION SELECT pair_id, pair_id FROM input
+            )
+            -- An id that different pairs share names none of them.
+            SELECT name, any_value(pair_id) AS pair_id FROM known GROUP BY name HAVING count(*) = 1"""
+        )
+        used = store.count("SELECT count(*) FROM reading JOIN named USING (name)")
+        store.rows(
+            """INSERT INTO judgment
+            WITH answer AS (
+                SELECT pair_id, unnest(if(pair_order = 'both', ['ab', 'ba'], [pair_order])) AS pair_order,
+                       p_a, logprob_a AS la, logprob_b AS lb
+                FROM reading JOIN named USING (name)
+            ), mean AS (
+                SELECT pair_id, pair_order, count(p_a) AS n, avg(p_a) AS p,
+                       CASE WHEN count(p_a) = 1 THEN any_value(la) FILTER (p_a IS NOT NULL) END AS la,
+                       CASE WHEN count(p_a) = 1 THEN any_value(lb) FILTER (p_a IS NOT NULL) END AS lb
+                FROM answer GROUP BY ALL
+            )
+            SELECT pair_id, $judge, pair_order,
+                   coalesce(la, CASE WHEN p > 0 THEN ln(p) WHEN p = 0 THEN '-inf'::DOUBLE END),
+                   coalesce(lb, CASE WHEN p < 1 THEN ln(1 - p) WHEN p = 1 THEN '-inf'::DOUBLE END),
+                   NULL, CASE n WHEN 0 THEN 'failed' ELSE 'ok' END,
+                   CASE WHEN n = 0 THEN 'the log has no verdict' WHEN n > 1 THEN 'mean of ' || n || ' readings' END,
+                   NULL, NULL, NULL
+            FROM mean JOIN pending USING (pair_id)
+            WHERE CASE pair_order WHEN 'ab' THEN pending.ab ELSE pending.ba END
+            ORDER BY pending.number, pair_order""",
+            {"judge": judge_id},
+        )
+    return int(used)
