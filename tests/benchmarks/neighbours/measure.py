@@ -77,7 +77,7 @@ def tool(tool: Tool, home: Path, setting: Setting, in_flight: int) -> Measured:
         seen = _seen(url)
     if done.returncode:
         raise Failed(f"{tool.name} ended with {done.returncode}: {done.stderr.strip()[-1500:]}")
-    _check(prompts, out)
+    check(prompts, out)
     own = json.loads(done.stdout.splitlines()[-1])["judging_seconds"]
     return _measured(seen, setting, own, whole, cpu)
 
@@ -132,7 +132,12 @@ def _seen(url: str) -> dict[str, Any]:
     return seen
 
 
-def _check(prompts: Path, out: Path) -> None:
+def check(prompts: Path, out: Path) -> None:
+    """Every prompt has one verdict, and it is the likelier label.
+
+    Raises:
+        Failed: otherwise.
+    """
     rows = [json.loads(line) for line in prompts.read_text(encoding="utf-8").splitlines()]
     verdicts = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     keys = {(verdict["id"], verdict["order"]) for verdict in verdicts}

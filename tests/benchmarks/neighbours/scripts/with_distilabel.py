@@ -12,11 +12,8 @@ os.environ["DISTILABEL_LOG_LEVEL"] = "WARNING"  # otherwise a line is drawn for 
 from datasets import Dataset
 from distilabel.models import OpenAILLM
 from distilabel.pipeline import Pipeline
-from distilabel.steps import StepResources
 from distilabel.steps.tasks import ChatGeneration
 from shared import MODEL, Job
-
-REPLICAS = 1
 
 
 def read(dataset: Dataset) -> Iterator[dict[str, Any]]:
@@ -41,7 +38,6 @@ if __name__ == "__main__":
                 generation_kwargs={"max_new_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 5},
             ),
             input_batch_size=job.in_flight,
-            resources=StepResources(replicas=REPLICAS),
             add_raw_input=False,
             add_raw_output=False,
         )
