@@ -17,14 +17,15 @@ from tests.conftest import read_rows, write_rows
 
 @pytest.fixture
 def data(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
-    """Two small files of real pairs in the place of all; the first row stands in both, and one has no response."""
+    """Two small files of real pairs in the place of all; two rows stand in both, one of them swapped, and one has no response."""
     rows = read_rows(shared_data("prd_vicuna80.jsonl"))[:6]
+    swapped = {**rows[1], "response_a": rows[1]["response_b"], "response_b": rows[1]["response_a"]}
     folder = tmp_path / "data"
     folder.mkdir()
     for name in pairs.FILES:
         write_rows(folder / f"{name}.jsonl", [])
     write_rows(folder / "prd_vicuna80.jsonl", [*rows[:3], {**rows[3], "response_a": ""}])
-    write_rows(folder / "pandalm.jsonl", [rows[0], *rows[4:]])
+    write_rows(folder / "pandalm.jsonl", [rows[0], swapped, *rows[4:]])
     return folder
 
 

@@ -15,14 +15,21 @@ FILES = ("prd_vicuna80", "pandalm", "rmbench", "llmbar", "prd_lfqa", "hhh")
 
 
 def usable(data: Path) -> Iterator[tuple[Pair, dict[str, str]]]:
-    """Every pair of the files that `curator label` would use, once, and its row."""
+    """Every pair of the files that `curator label` would use, once, and its row.
+
+    A pair that stands in the data the other way round too is left out: in both orders it would be the same two prompts,
+    and some tools would ask them once.
+    """
     seen = set()
     for name in FILES:
         path = data / f"{name}.jsonl"
         rows = path.read_text(encoding="utf-8").splitlines()
         for pair in read(str(path)):
-            if isinstance(pair, Pair) and pair.pair_id not in seen:
-                seen.add(pair.pair_id)
+            if not isinstance(pair, Pair):
+                continue
+            texts = pair.prompt_id, frozenset((pair.response_a, pair.response_b))
+            if texts not in seen:
+                seen.add(texts)
                 row = json.loads(rows[pair.line - 1])
                 yield pair, {key: row[key] for key in ("id", "prompt", "response_a", "response_b", "label")}
 

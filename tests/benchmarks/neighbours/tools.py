@@ -42,7 +42,7 @@ TOOLS = (
     ),
     Tool(
         "bespokelabs-curator", "bespokelabs-curator", ("bespokelabs-curator==0.1.31",), "with_bespoke.py",
-        64, (16, 64, 256), "LLM class, openai backend, rate limits lifted, cache and display off",
+        16, (16, 64, 256), "LLM class, openai backend, rate limits lifted, cache and display off",
     ),
     Tool(
         "distilabel", "distilabel", ("distilabel[openai]==1.5.3", "openai==3.54.0", "requests"), "with_distilabel.py",
