@@ -17,7 +17,7 @@ from tests.conftest import read_rows, write_rows
 
 @pytest.fixture
 def data(shared_data: Callable[[str], Path], tmp_path: Path) -> Path:
-    """Two small files of real pairs in the place of all; two rows stand in both, one of them swapped, and one has no response."""
+    """Two small files of real pairs; two rows stand in both, one of them swapped, and one has no response."""
     rows = read_rows(shared_data("prd_vicuna80.jsonl"))[:6]
     swapped = {**rows[1], "response_a": rows[1]["response_b"], "response_b": rows[1]["response_a"]}
     folder = tmp_path / "data"
