@@ -50,7 +50,7 @@ TOOLS = (
     ),
     Tool(
         "inspect-ai", "inspect-ai", ("inspect-ai==0.3.285", "openai==3.54.0"), "with_inspect.py",
-        64, (16, 64, 256), "generate() over openai-api, no display, no realtime log, no API log",
+        256, (16, 64, 256), "generate() over openai-api, no display, no realtime log, no API log",
     ),
     Tool(
         "alpaca_eval", "alpaca_eval", ("alpaca_eval==0.6.6", "openai==3.54.0"), "with_alpaca_eval.py",
