@@ -48,7 +48,11 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--data", type=click.Path(path_type=Path), default=ROOT.parent / "shared" / "data"),
         click.option("--pairs", "count", default=2_000, show_default=True),
         click.option("--delay", default=0.005, show_default=True, help="Seconds the server takes for a request."),
-        click.option("--serial", is_flag=True, help="The server serves one request at a time."),
+        click.option(
+            "--serial",
+            is_flag=True,
+            help="One request at a time, whatever is in it: flatters who sends many prompts in one.",
+        ),
         click.option("--pin", is_flag=True, help="Keep the tools off the server's core."),
     ):
         command = option(command)
