@@ -130,3 +130,15 @@ def test_eight_requests_at_once_take_one_delay_or_eight(serial: bool, least: flo
         seconds, found = asyncio.run(send(int(url.rpartition(":")[2])))
     assert found.count(b'"prompt_tokens":3,') == 8
     assert least <= seconds <= most
+
+
+def test_it_counts_what_it_was_asked() -> None:
+    with serving(0.05) as url:
+        post(url + "/generate", {"text": ["one", "two"], "token_ids_logprob": [[65, 66], [65, 66]]})
+        post(url + "/v1/chat/completions", {"messages": []})
+        seen = post(url + "/stub", {})
+        post(url + "/stub/reset", {})
+        again = post(url + "/stub", {})
+    assert (seen["requests"], seen["prompts"]) == (2, 3)
+    assert 0.1 <= seen["last"] - seen["first"] < 1
+    assert (again["requests"], again["prompts"], again["first"]) == (0, 0, None)

@@ -52,6 +52,8 @@ class Stub:
         serial: one request is served after another, as a single GPU would.
         tokenize: whether there is `/v1/tokenize`; its tokens are characters.
         answers: what chat completions say, the first where the first label is less likely, then the others.
+        requests, prompts: what judges have asked; `first`, `last`: when the first of it came in, and was answered last
+            (seconds on the event loop's clock). `GET /stub` tells these, and `/stub/reset` forgets them.
     """
 
     delay: float = 0.0
@@ -59,7 +61,10 @@ class Stub:
     tokenize: bool = True
     answers: tuple[str, ...] = ("B", "A")
     busy_until: float = 0.0
-    turn: int = 0
+    requests: int = 0
+    prompts: int = 0
+    first: float | None = None
+    last: float = 0.0
     pages: dict[str, Any] = field(
         default_factory=lambda: {
             "/model_info": {"model_path": MODEL, "tokenizer_path": "/nonexistent/stub", "weight_version": "default"},
@@ -75,6 +80,9 @@ class Stub:
 
     def due(self, now: float) -> float:
         """When a judge's request that came in now is answered."""
+        if self.first is None:
+            self.first = now
+        self.requests += 1
         start = max(self.busy_until, now) if self.serial else now
         self.busy_until = start + self.delay
         return self.busy_until
@@ -86,8 +94,15 @@ class Stub:
         if path == b"/v1/chat/completions":
             asked = b'"logprobs":true' in body or b'"logprobs": true' in body
             chats = self._chats_with_logprobs if asked else self._chats
+            self.prompts += 1
             return b"200 OK", chats[len(body) % len(SHARES)], True
         page = path.decode("latin-1").partition("?")[0]
+        if page == "/stub/reset":
+            self.requests, self.prompts, self.first = 0, 0, None
+            return b"200 OK", b"{}", False
+        if page == "/stub":
+            seen = {"requests": self.requests, "prompts": self.prompts, "first": self.first, "last": self.last}
+            return b"200 OK", orjson.dumps(seen), False
         if page in self.pages:
             return b"200 OK", orjson.dumps(self.pages[page]), False
         if self.tokenize and page == "/v1/tokenize":
@@ -101,11 +116,11 @@ class Stub:
     def generate(self, body: bytes) -> bytes:
         """One entry a prompt. Prompts sent as token ids get what follows from their number of tokens."""
         labels, counts = _counted(body)
-        self.turn += len(counts)
+        self.prompts += len(counts)
         is_ids = b'"input_ids"' in body
         replies = []
         for i, count in enumerate(counts):
-            first, second = _LOGPROBS_TEXT[(count if is_ids else self.turn - i) % len(SHARES)]
+            first, second = _LOGPROBS_TEXT[(count if is_ids else self.prompts - i) % len(SHARES)]
             replies.append(_META % (count, first, labels[0], second, labels[1]))
         return b"[" + b",".join(replies) + b"]"
 
@@ -119,7 +134,7 @@ class Stub:
         choice = {
             "index": 0,
             "message": message,
-            "finish_reason": "stop",
+            "finish_reason": "length",
             "logprobs": {"content": content, "refusal": None} if with_logprobs else None,
         }
         usage = {"prompt_tokens": 500, "completion_tokens": 1, "total_tokens": 501}
@@ -167,7 +182,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._head = b""
         self._need = -1
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[tuple[bytes, bool]] = deque()
         self._last_due = 0.0
         self._transport: asyncio.Transport
 
@@ -194,9 +209,9 @@ class _Connection(asyncio.Protocol):
 
     def _reply(self, path: bytes, body: bytes) -> None:
         status, content, takes_time = self._stub.answer(path, body)
-        self._waiting.append(_HEAD % (status, len(content)) + content)
+        self._waiting.append((_HEAD % (status, len(content)) + content, takes_time))
         now = self._loop.time()
-        self._last_due = max(self._last_due, self._stub.due(now) if takes_time and self._stub.delay else now)
+        self._last_due = max(self._last_due, self._stub.due(now) if takes_time else now)
         if self._last_due > now:
             self._loop.call_at(self._last_due, self._send)
         else:
@@ -204,7 +219,9 @@ class _Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         # Timers of one moment may fire in any order, so each sends the oldest reply and not its own.
-        reply = self._waiting.popleft()
+        reply, takes_time = self._waiting.popleft()
+        if takes_time:
+            self._stub.last = self._loop.time()
         if not self._transport.is_closing():
             self._transport.write(reply)
 
