@@ -16,8 +16,8 @@ from curator.judges.maker import Maker, MakerGone
 from curator.judges.prompting import Prompt, Prompter
 from curator.prompts import Question
 
-PROCESSES_FROM = 2_048
-"""Questions after which processes are started: until then a run may be over before they are up."""
+PROCESSES_FROM = 8_192
+"""Questions after which processes are started: a shorter run is over before they have paid for their start."""
 
 MOST_PROCESSES = 8
 """More than this the one that sends the prompts cannot use up."""

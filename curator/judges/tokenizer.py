@@ -66,9 +66,10 @@ class JudgeTokenizer:
         changed = {**tokenizer, "model": model, "added_tokens": renamed, "post_processor": None}
         self._tokenizer = Tokenizer.from_str(orjson.dumps(changed).decode())
         # A renamed token may get a new id where the old name also stands in the model's vocabulary.
-        self._ids = {
-            self._tokenizer.token_to_id(f"{_CONTROL}{i}{_END}"): int(token["id"]) for i, token in enumerate(added)
-        }
+        renumbered = (
+            (self._tokenizer.token_to_id(f"{_CONTROL}{i}{_END}"), int(token["id"])) for i, token in enumerate(added)
+        )
+        self._ids = {new: old for new, old in renumbered if new != old}
         bare = original.encode("x", add_special_tokens=False).ids
         full = original.encode("x", add_special_tokens=True).ids
         self.prefix: list[int] = full[: len(full) - len(bare)] if full[len(full) - len(bare) :] == bare else []
@@ -202,7 +203,9 @@ class JudgeTokenizer:
 
     def plain(self, text: str) -> list[int]:
         """Token ids of ordinary text."""
-        return [self._ids.get(token, token) for token in self._tokenizer.encode(text, add_special_tokens=False).ids]
+        (found,) = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)  # a fifth faster than `encode`
+        ids: list[int] = found.ids
+        return [self._ids.get(token, token) for token in ids] if self._ids else ids
 
     def _encode(self, template: Template, text: str) -> list[int]:
         return (self.prefix if template.kind is Kind.COMPLETION else []) + self.plain(text)
