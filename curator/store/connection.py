@@ -24,10 +24,14 @@ Values = Sequence[Any] | Mapping[str, Any] | None
 MEMORY = "1GiB"
 """What DuckDB may take; a sort or join of more spills to a folder beside the store, which is removed at the end."""
 
+THREADS = 8
+"""At most so many share that memory: each needs an eighth of a gigabyte to work with."""
+
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "memory_limit": MEMORY,
+    "threads": min(os.cpu_count() or 1, THREADS),
     # Rows go to the file as soon as a group of them is full: several full groups are hundreds of megabytes of text.
     "write_buffer_row_group_count": 1,
 }
