@@ -21,7 +21,7 @@ from curator.store.migrations import MIGRATIONS
 
 Values = Sequence[Any] | Mapping[str, Any] | None
 
-MEMORY = "1GiB"
+MEMORY = os.environ.get("CURATOR_MEMORY", "1GiB")
 """What DuckDB may take; a sort or join of more spills to a folder beside the store, which is removed at the end."""
 
 THREADS = 8
@@ -54,7 +54,12 @@ class Store:
 
     def rows(self, sql: str, values: Values = None) -> list[tuple[Any, ...]]:
         """Run a statement to its end; every row of its result."""
-        return self._db.execute(sql, values).fetchall()
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except duckdb.OutOfMemoryException as error:
+            raise StoreError(
+                f"{self.path}: DuckDB needs more memory than it may take: set CURATOR_MEMORY (it is {MEMORY}). {error}"
+            ) from None
 
     def one(self, sql: str, values: Values = None) -> tuple[Any, ...]:
         """The single row of a query."""
