@@ -165,6 +165,12 @@ def test_what_memory_does_not_hold_is_spilled_and_removed(tmp_path: Path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["s.duckdb"]
 
 
+def test_too_little_memory_is_an_expected_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection._CONFIG, "memory_limit", "20MB")
+    with open_store(tmp_path / "s.duckdb") as store, pytest.raises(StoreError, match="set CURATOR_MEMORY"):
+        store.rows("SELECT length(string_agg(md5(i::TEXT), '')) FROM range(3_000_000) t(i)")
+
+
 def test_pending_is_what_lacks_a_judgment_and_failures_are_asked_again(store: Store) -> None:
     # Pairs of one prompt become neighbours, whatever stands between them.
     replace_input(store, [("pool", [pair(0, prompt="p"), pair(1), pair(2, prompt="p")])])

@@ -22,13 +22,17 @@ from curator.store.migrations import MIGRATIONS
 
 Values = Sequence[Any] | Mapping[str, Any] | None
 
-MEMORY = "1GiB"
+MEMORY = os.environ.get("CURATOR_MEMORY", "1GiB")
 """What DuckDB may take; a sort or join of more spills to a folder beside the store, which is removed at the end."""
+
+THREADS = 8
+"""At most so many share that memory: each needs an eighth of a gigabyte to work with."""
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "memory_limit": MEMORY,
+    "threads": min(os.cpu_count() or 1, THREADS),
     # Rows go to the file as soon as a group of them is full: several full groups are hundreds of megabytes of text.
     "write_buffer_row_group_count": 1,
 }
@@ -56,6 +60,11 @@ class Store:
         with self._busy:
             try:
                 return self._db.execute(sql, values).fetchall()
+            except duckdb.OutOfMemoryException as error:
+                raise StoreError(
+                    f"{self.path}: DuckDB needs more memory than it may take: set CURATOR_MEMORY (it is {MEMORY}). "
+                    f"{error}"
+                ) from None
             except RuntimeError as error:  # what DuckDB makes of Ctrl-C
                 if "interrupted" in str(error):
                     raise KeyboardInterrupt from None

@@ -27,28 +27,35 @@ def add_readings(store: Store, judge_id: str) -> int:
     failed readings count only where there is no other. A row's name is the id of input rows, or a pair_id.
     """
     with store.transaction():
+        # A statement for each step: together they would want more memory at once than any of them.
         store.rows(
-            """CREATE OR REPLACE TEMP TABLE named AS
-            WITH known AS (
-                SELECT DISTINCT source_id AS name, pair_id FROM input_row WHERE source_id IS NOT NULL
-                UNION SELECT pair_id, pair_id FROM input
-            )
-            -- An id that different pairs share names none of them.
-            SELECT name, any_value(pair_id) AS pair_id FROM known GROUP BY name HAVING count(*) = 1"""
+            """CREATE OR REPLACE TEMP TABLE known AS
+            SELECT DISTINCT name, pair_id FROM (
+                SELECT source_id AS name, pair_id FROM input_row WHERE source_id IS NOT NULL
+                UNION ALL SELECT pair_id, pair_id FROM input)"""
         )
-        used = store.count("SELECT count(*) FROM reading JOIN named USING (name)")
+        # An id that different pairs share names none of them.
+        store.rows("CREATE OR REPLACE TEMP TABLE ambiguous AS SELECT name FROM known GROUP BY name HAVING count(*) > 1")
+        store.rows(
+            """CREATE OR REPLACE TEMP TABLE answer AS
+            SELECT pair_id, pair_order, p_a, logprob_a, logprob_b FROM reading JOIN known USING (name)
+            WHERE name NOT IN (SELECT name FROM ambiguous)"""
+        )
+        used = store.count("SELECT count(*) FROM answer")
+        store.rows(
+            """CREATE OR REPLACE TEMP TABLE mean AS
+            WITH each AS (
+                SELECT * FROM answer WHERE pair_order <> 'both'
+                UNION ALL SELECT * REPLACE ('ab' AS pair_order) FROM answer WHERE pair_order = 'both'
+                UNION ALL SELECT * REPLACE ('ba' AS pair_order) FROM answer WHERE pair_order = 'both'
+            )
+            SELECT pair_id, pair_order, count(p_a) AS n, avg(p_a) AS p,
+                   CASE WHEN count(p_a) = 1 THEN any_value(logprob_a) FILTER (p_a IS NOT NULL) END AS la,
+                   CASE WHEN count(p_a) = 1 THEN any_value(logprob_b) FILTER (p_a IS NOT NULL) END AS lb
+            FROM each GROUP BY ALL"""
+        )
         store.rows(
             """INSERT INTO judgment
-            WITH answer AS (
-                SELECT pair_id, unnest(if(pair_order = 'both', ['ab', 'ba'], [pair_order])) AS pair_order,
-                       p_a, logprob_a AS la, logprob_b AS lb
-                FROM reading JOIN named USING (name)
-            ), mean AS (
-                SELECT pair_id, pair_order, count(p_a) AS n, avg(p_a) AS p,
-                       CASE WHEN count(p_a) = 1 THEN any_value(la) FILTER (p_a IS NOT NULL) END AS la,
-                       CASE WHEN count(p_a) = 1 THEN any_value(lb) FILTER (p_a IS NOT NULL) END AS lb
-                FROM answer GROUP BY ALL
-            )
             SELECT pair_id, $judge, pair_order,
                    coalesce(la, CASE WHEN p > 0 THEN ln(p) WHEN p = 0 THEN '-inf'::DOUBLE END),
                    coalesce(lb, CASE WHEN p < 1 THEN ln(1 - p) WHEN p = 1 THEN '-inf'::DOUBLE END),
@@ -60,4 +67,6 @@ def add_readings(store: Store, judge_id: str) -> int:
             ORDER BY pending.number, pair_order""",
             {"judge": judge_id},
         )
+        for table in ("reading", "known", "ambiguous", "answer", "mean"):
+            store.rows(f"DROP TABLE {table}")
     return int(used)

@@ -307,24 +307,25 @@ def plot(counts: list[int], times: list[float], peaks: list[float]) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams.update(
-        {"svg.hashsalt": "curator", "font.size": 11, "axes.spines.top": False, "axes.spines.right": False}
-    )
+    mpl.rcParams.update({"svg.hashsalt": "curator", "font.size": 11})
+    mpl.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
     per_pair = [seconds / count * 1e6 for seconds, count in zip(times, counts, strict=True)]
     for axes, values, name in ((left, per_pair, "microseconds a pair"), (right, peaks, "peak memory, MiB")):
         axes.loglog(counts, values, "o-", color="#2b6cb0")
-        axes.set_xlabel("pairs")
-        axes.set_ylabel(name)
+        axes.set(xlabel="pairs", ylabel=name, xlim=(counts[0] / 2, counts[-1] * 2), ylim=(10, 10_000))
         axes.grid(visible=True, which="major", alpha=0.3)
-        axes.set_ylim(min(values) / 3, max(values) * 3)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+            axis.set_minor_formatter(NullFormatter())
         for count, value in zip(counts, values, strict=True):
-            axes.annotate(f"{value:,.0f}", (count, value), xytext=(0, 8), textcoords="offset points", ha="center")
-    right.axhline(2048, color="#c05621", linestyle="--", linewidth=1)
-    right.annotate("2 GiB", (counts[0], 2048), xytext=(0, 4), textcoords="offset points", color="#c05621")
-    figure.suptitle("curator label, whole run with recorded judgments")
+            axes.annotate(f"{value:,.0f}", (count, value), xytext=(0, -16), textcoords="offset points", ha="center")
+    right.axhline(LIMIT, color="#c05621", linestyle="--", linewidth=1)
+    right.annotate("2 GiB", (counts[0], LIMIT), xytext=(0, 5), textcoords="offset points", color="#c05621")
+    figure.suptitle("curator label, a whole run with recorded judgments")
     figure.savefig(PLOT, metadata={"Date": None})
 
 
