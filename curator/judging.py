@@ -36,12 +36,20 @@ from curator.store.judgments import (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What judging came to. `interrupted`: the user stopped it; what was answered is stored."""
+    """What judging came to.
+
+    Attributes:
+        asked: judgments that were new, in `seconds`.
+        tokens, cached_tokens: of their prompts, and those of them that a prefix cache served.
+        interrupted: the user stopped it; what was answered is stored.
+    """
 
     judge: JudgeInfo
     pending: Pending
     asked: int
     seconds: float
+    tokens: int = 0
+    cached_tokens: int = 0
     interrupted: bool = False
 
 
@@ -145,7 +153,9 @@ async def _ask(
                         cost.add(replies)
                         advance(len(replies), cost.remark())
             remember_judge(store, key, judge.info)
-            return Asked(judge.info, pending, cost.judgments, cost.seconds, stop.wanted)
+            return Asked(
+                judge.info, pending, cost.judgments, cost.seconds, cost.tokens, cost.cached, interrupted=stop.wanted
+            )
 
 
 class _Stop:

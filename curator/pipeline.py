@@ -93,6 +93,8 @@ def _repeated(result: Result, seconds: float) -> Result:
         "seconds": round(seconds, 3),
         "judging_seconds": 0.0,
         "pairs_per_second": None,
+        "tokens_per_second": None,
+        "cached_share": None,
     }
 
 
@@ -270,6 +272,8 @@ def _result(
         "seconds": round(seconds, 3),
         "judging_seconds": round(asked.seconds, 3),
         "pairs_per_second": round(asked.asked / 2 / asked.seconds, 3) if asked.seconds else None,
+        "tokens_per_second": round(asked.tokens / asked.seconds, 1) if asked.tokens else None,
+        "cached_share": round(asked.cached_tokens / asked.tokens, 4) if asked.tokens else None,
     }  # fmt: skip
 
 

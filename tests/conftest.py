@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from curator.cli.main import run
+from tests.sglang_cpu import server
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -84,3 +86,31 @@ def judgments(count: int, p_right: float = 0.9, wrong: Iterable[int] = (), judge
         p = p_right if (i % 2 == 0) != (i in mistaken) else 1 - p_right
         rows += [{"id": f"p{i}", "judge": judge, "order": order, "p_a": p} for order in ("ab", "ba")]
     return rows
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """SmolLM2 and a 2-layer model of random weights with its tokenizer, as Hugging Face folders."""
+    if server.python_path() is None:
+        reason = f"no SGLang environment at {server.home()}: run tests/sglang_cpu/install.sh"
+        if os.environ.get("CURATOR_REQUIRE_SERVERS"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("models")
+    server.run(server.HERE / "models.py", "smollm2", folder / "smollm2")
+    server.run(server.HERE / "models.py", "tiny", folder / "tiny", folder / "smollm2")
+    return {"smollm2": folder / "smollm2", "tiny": folder / "tiny"}
+
+
+@pytest.fixture(scope="session")
+def tiny_url(models: dict[str, Path]) -> Iterator[str]:
+    """A real SGLang server of the tiny model, whose replies are the same to the last bit whenever it is asked."""
+    with server.serve(models["tiny"], extra=server.REPEATABLE) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def second_url(models: dict[str, Path]) -> Iterator[str]:
+    """Another one of the same model."""
+    with server.serve(models["tiny"], extra=server.REPEATABLE) as url:
+        yield url

@@ -225,7 +225,7 @@ class FakeSGLang:
             return web.Response()
         if name == "html":
             return web.Response(text="<html><body>502 \x1b[31mBad Gateway</body></html>", content_type="text/html")
-        replies = [self._reply(*item, body) for item in zip(texts, counts, body["token_ids_logprob"], strict=True)]
+        replies = [self._reply(*item, body["token_ids_logprob"]) for item in zip(texts, counts, strict=True)]
         for reply in replies:
             reply["meta_info"].update(self.counts)
         spoil(name, replies)
@@ -236,7 +236,7 @@ class FakeSGLang:
             return await _piecewise(request, data, cut=name == "half")
         return web.Response(body=data, content_type="application/json")
 
-    def _reply(self, text: str, count: int, labels: list[int], body: dict[str, Any]) -> dict[str, Any]:
+    def _reply(self, text: str, count: int, labels: list[int]) -> dict[str, Any]:
         first, second = logprobs(text)
         # Sorted by id: whoever reads by place rather than by id is found out.
         entries = sorted(([first, labels[0], None], [second, labels[1], None]), key=lambda entry: -entry[1])

@@ -59,7 +59,10 @@ def block(marker: str) -> str:
 def without_times(text: str) -> list[str]:
     """Lines without what differs from run to run: seconds, rates, and the bar."""
     lines = [line for line in text.splitlines() if not line.startswith(("judging:", "reading:", "converting"))]
-    return [re.sub(r"in [\d.]+ s \([\d.]+ pairs/s\)", "in S s (R pairs/s)", line) for line in lines]
+    return [
+        re.sub(r"in [\d.]+ s \([\d.]+ pairs/s, [\d,]+ tokens/s", "in S s (R pairs/s, T tokens/s", line)
+        for line in lines
+    ]
 
 
 @pytest.mark.embedded

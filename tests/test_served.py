@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
 
 from curator.judges.prompting import SAMPLE, TextPrompter
 from curator.judges.sglang import SGLangJudge
@@ -27,29 +26,10 @@ from curator.prompts import Question
 from curator.recipes import load_template
 from curator.store import open_store, views
 from tests.conftest import ROOT, Cli, read_rows, write_rows
+from tests.counting import Counting
 from tests.sglang_cpu import server
 
 pytestmark = pytest.mark.sglang
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """SmolLM2 and a 2-layer model of random weights with its tokenizer, as Hugging Face folders."""
-    if server.python_path() is None:
-        reason = f"no SGLang environment at {server.home()}: run tests/sglang_cpu/install.sh"
-        if os.environ.get("CURATOR_REQUIRE_SERVERS"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("models")
-    server.run(server.HERE / "models.py", "smollm2", folder / "smollm2")
-    server.run(server.HERE / "models.py", "tiny", folder / "tiny", folder / "smollm2")
-    return {"smollm2": folder / "smollm2", "tiny": folder / "tiny"}
-
-
-@pytest.fixture(scope="session")
-def tiny_url(models: dict[str, Path]) -> Iterator[str]:
-    with server.serve(models["tiny"], extra=server.REPEATABLE) as url:
-        yield url
 
 
 @pytest.fixture
@@ -93,37 +73,6 @@ def test_an_overlong_pair_is_cut_visibly_or_left_to_people(tiny_url: str, cli: C
     left = cli.json("label", raw, "--judge-url", tiny_url, "--out", tmp_path / "left", "--on-overlong", "abstain", *ANY)
     assert (left["judged"], left["failed"]) == (0, 1)
     assert list(left["failures"]) == ["longer than the judge's context of 8186 tokens"]
-
-
-class Counting:
-    """A proxy before a server that counts the prompts that pass, also those of runs that were killed."""
-
-    def __init__(self, target: str) -> None:
-        self.target, self.prompts, self.answered = target, 0, 0
-
-    async def _pass_on(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        if request.path == "/generate":
-            self.prompts += len(json.loads(body)["input_ids"])
-        async with (
-            ClientSession() as session,
-            session.request(
-                request.method, self.target + request.path, data=body, headers={"Content-Type": "application/json"}
-            ) as reply,
-        ):
-            data = await reply.read()
-        if request.path == "/generate":
-            self.answered += len(json.loads(body)["input_ids"])
-        return web.Response(body=data, status=reply.status, content_type=reply.content_type)
-
-    async def start(self) -> tuple[web.AppRunner, str]:
-        app = web.Application(client_max_size=1 << 28)
-        app.router.add_route("*", "/{path:.*}", self._pass_on)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        return runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
 def test_kill_9_in_the_middle_loses_nothing(raw: Path, tiny_url: str, tmp_path: Path) -> None:

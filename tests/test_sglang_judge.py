@@ -102,7 +102,7 @@ def test_text_prompts(server: FakeSGLang) -> None:
     body = server.bodies[0]
     assert body["sampling_params"] == {"max_new_tokens": 0, "temperature": 0}
     assert body["return_logprob"] is True
-    assert body["token_ids_logprob"] == [[65, 66]] * 4
+    assert body["token_ids_logprob"] == [65, 66]
     assert body["text"][0].endswith("Answer with one letter, A or B.<|im_end|>\n<|im_start|>assistant\n")
     assert body["text"][0].startswith("<|im_start|>system\nYou are a careful")
     # What both orders of a pair share is in the server's prefix cache once the first is answered: they go out apart.

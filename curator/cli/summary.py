@@ -86,7 +86,9 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
     asked = result["judgments"]
     seconds, speed = result["judging_seconds"], result["pairs_per_second"]
     timed = asked["asked"] and speed and result["judge"]["engine"] != "recorded"
-    rate = f" in {seconds:.3g} s ({speed:,.3g} pairs/s)" if timed else ""
+    tokens, cached = result["tokens_per_second"], result["cached_share"]
+    cost = f", {tokens:,.0f} tokens/s, {cached:.0%} of them cached" if tokens else ""
+    rate = f" in {seconds:.3g} s ({speed:,.3g} pairs/s{cost})" if timed else ""
     tasks, draw = result["queue"]["tasks"], result["queue"]["calibration_draw"]
     parts = [f"{draw:,} of the random calibration draw"] if draw else []
     if tasks - draw:

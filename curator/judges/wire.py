@@ -15,7 +15,10 @@ from curator.judges.http import Transient, message, request
 from curator.judges.prompting import Prompt, Prompter
 from curator.pair import Judgment
 
-_SETTINGS = b'"sampling_params":{"max_new_tokens":0,"temperature":0},"return_logprob":true,"token_ids_logprob":'
+# The labels once for all prompts: a list of them for each prompt is what sglang-router refuses.
+_BODY = (
+    b'{"%b":[%b],"sampling_params":{"max_new_tokens":0,"temperature":0},"return_logprob":true,"token_ids_logprob":%b}'
+)
 
 
 async def generate(
@@ -28,8 +31,7 @@ async def generate(
     """
     labels = list(prompter.labels)
     contents = b",".join(prompt.content for prompt in prompts)
-    wanted = orjson.dumps([labels] * len(prompts))
-    body = b'{"%b":[%b],%b%b}' % (prompter.field.encode(), contents, _SETTINGS, wanted)
+    body = _BODY % (prompter.field.encode(), contents, orjson.dumps(labels))
     start = time.monotonic()
     replies = await request(session, "POST", url + "/generate", body)
     seconds = time.monotonic() - start

@@ -146,23 +146,19 @@ _LOGPROBS_TEXT = tuple((repr(first).encode(), repr(second).encode()) for first, 
 
 
 def _counted(body: bytes) -> tuple[tuple[int, int], list[int]]:
-    """Ids of the labels, and tokens of each prompt; of prompts sent as text only their number is known."""
-    start = body.rfind(b'"token_ids_logprob"')
-    begin, end = body.find(b"[[", start), body.find(b"]]", start)
-    if start < 0 or begin < 0 or end < 0:
+    """Ids of the labels, and tokens of each prompt; ids are not parsed but counted."""
+    name = b'"token_ids_logprob":['
+    start, ids = body.rfind(name), body.find(b'"input_ids"')
+    if start < 0 or ids < 0:
         return _parsed(body)
-    labels = body[begin + 2 : body.find(b"]", begin)].split(b",")
-    prompts = body.count(b"[", begin, end) - 1
-    ids = body.find(b'"input_ids"')
-    if ids >= 0:
-        begin = body.find(b"[[", ids)
-        pieces = body[begin : body.find(b"]]", begin)].split(b"]")
-        # Every list but the first has the comma before it in its piece.
-        counts = [piece.count(b",") + (number == 0) for number, piece in enumerate(pieces)]
-    else:
-        counts = [len(body) // prompts] * prompts
-    if len(counts) != prompts or len(labels) != 2:
+    start += len(name)
+    labels = body[start : body.find(b"]", start)].split(b",")
+    begin = body.find(b"[[", ids)
+    pieces = body[begin : body.find(b"]]", begin)].split(b"]")
+    if len(labels) != 2 or labels[0].startswith(b"["):
         return _parsed(body)
+    # Every list but the first has the comma before it in its piece.
+    counts = [piece.count(b",") + (number == 0) for number, piece in enumerate(pieces)]
     return (int(labels[0]), int(labels[1])), counts
 
 

@@ -35,6 +35,7 @@ ARGUMENTS: list[str] = [
     "--max-total-tokens=65536",  # otherwise it allocates a cache of 15 GB
     "--skip-server-warmup",
     "--enable-cache-report",
+    "--enable-metrics",
     "--sleep-on-idle",  # otherwise an idle server takes a core
 ]
 
@@ -77,8 +78,8 @@ def run(script: Path, *arguments: str | Path) -> None:
 
 
 @contextmanager
-def serve(model: Path, *, dtype: str = "float32", extra: Sequence[str] = ()) -> Iterator[str]:
-    """Start a server on a free loopback port, yield its base URL once it is healthy, and leave no process behind.
+def serve(model: Path, *, dtype: str = "float32", extra: Sequence[str] = (), port: int = 0) -> Iterator[str]:
+    """Start a server on a loopback port, yield its base URL once it is healthy, and leave no process behind.
 
     To be entered in a thread that outlives the server: Linux counts the end of that thread as the end of its parent.
 
@@ -86,15 +87,28 @@ def serve(model: Path, *, dtype: str = "float32", extra: Sequence[str] = ()) -> 
         model: a Hugging Face folder.
         dtype: float32 repeats itself to about 1e-5 in a log-probability; bfloat16 only to about 0.1.
         extra: further flags; a flag given here wins over the same flag in `ARGUMENTS`.
+        port: 0: a free one.
 
     Raises:
         RuntimeError: no environment; or the server ended or was not healthy in time, with the end of its log.
     """
-    python = _python()
-    port = _free_port()
+    arguments = [f"--model-path={model}", f"--dtype={dtype}", *ARGUMENTS, *extra]
+    with _running("sglang.launch_server", arguments, port or _free_port()) as url:
+        yield url
+
+
+@contextmanager
+def route(urls: Sequence[str], *extra: str) -> Iterator[str]:
+    """The same for an sglang-router before some servers; it is ready when it knows them."""
+    arguments = ["--worker-urls", *urls, "--prometheus-port", str(_free_port()), *extra]
+    with _running("sglang_router.launch_router", arguments, _free_port(), page="/readiness") as url:
+        yield url
+
+
+@contextmanager
+def _running(module: str, arguments: Sequence[str], port: int, page: str = "/health") -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
-    command = [str(python), "-c", LAUNCHER, "-m", "sglang.launch_server", f"--model-path={model}", f"--dtype={dtype}"]
-    command += [*ARGUMENTS, "--host=127.0.0.1", f"--port={port}", *extra]
+    command = [str(_python()), "-c", LAUNCHER, "-m", module, *arguments, "--host=127.0.0.1", f"--port={port}"]
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         process = subprocess.Popen(
             command,
@@ -105,10 +119,10 @@ def serve(model: Path, *, dtype: str = "float32", extra: Sequence[str] = ()) -> 
             start_new_session=True,  # its own session and process group: all of it can be found and killed
         )
         try:
-            failure = _wait_until_healthy(process, url)
+            failure = _wait_until_healthy(process, url + page)
             if failure:
                 log.seek(0)
-                raise RuntimeError(f"SGLang {failure}; the end of its log:\n{_tail(log.read())}")
+                raise RuntimeError(f"{module} {failure}; the end of its log:\n{_tail(log.read())}")
             yield url
         finally:
             _stop(process)
@@ -150,7 +164,7 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], url: str) -> str:
         if process.poll() is not None:
             return f"ended with {process.returncode}"
         try:
-            with opener.open(f"{url}/health", timeout=30):
+            with opener.open(url, timeout=30):
                 return ""
         except OSError:  # no listener yet, or 503 while it loads
             time.sleep(0.5)
