@@ -10,7 +10,15 @@ from curator.errors import InputError
 from curator.exports.queue import Answer, read_answers
 from curator.files import Reject
 from curator.store import Store
-from curator.store.labels import AddedLabels, Label, add_labels, drawn_without_label, labelled_pairs, unknown_pairs
+from curator.store.labels import (
+    AddedLabels,
+    Label,
+    add_labels,
+    drawn_without_label,
+    labelled_pairs,
+    swapped_pairs,
+    unknown_pairs,
+)
 
 CHUNK = 5_000
 
@@ -64,6 +72,14 @@ def _store(store: Store, answers: list[Answer], annotator: str, totals: dict[str
         for answer in answers
         if answer.pair_id in unknown
     ]
+    # "left" would mean the wrong response in a queue of another store, or of a version that dealt the sides otherwise.
+    swapped = swapped_pairs(store, [(a.pair_id, a.left_side, str(a.row.values["left"])) for a in answers])
+    refused += [
+        str(answer.row.reject("left", "is the response that this store shows on the right: write the queue anew"))
+        for answer in answers
+        if answer.pair_id in swapped
+    ]
+    unusable = unknown | swapped
     done: AddedLabels = add_labels(
         store,
         [
@@ -75,7 +91,7 @@ def _store(store: Store, answers: list[Answer], annotator: str, totals: dict[str
                 note=answer.note,
             )
             for answer in answers
-            if answer.pair_id not in unknown and answer.verdict is not None
+            if answer.pair_id not in unusable and answer.verdict is not None
         ],
     )
     totals["added"] += done.added

@@ -72,7 +72,7 @@ class Recorder:
     ) -> None:
         self._leaving.set()
         if self._writing is not None:
-            await self._writing
+            await asyncio.shield(self._writing)
 
     async def add(self, judgments: Sequence[Judgment]) -> None:
         """Take judgments to be written soon.
@@ -87,7 +87,7 @@ class Recorder:
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
         elif len(self._waiting) > MOST_WAITING:
-            await self._writing
+            await asyncio.shield(self._writing)
 
     async def _write(self) -> None:
         while self._waiting:

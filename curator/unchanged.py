@@ -19,6 +19,7 @@ import orjson
 from curator import __version__
 from curator.files import whole_file
 from curator.options import LabelOptions
+from curator.pair import content_id
 
 SETTLED_SECONDS = 2.0
 """A file changed less long ago may be changed once more without its times showing it: its stamp is not trusted."""
@@ -55,7 +56,8 @@ class LastRun:
 
     def __init__(self, options: LabelOptions, template_digest: str) -> None:
         """Note what is asked, and the files as they are before anything is read."""
-        asked = orjson.loads(orjson.dumps(asdict(options), default=str))
+        # As a hash: addresses and flags of servers may hold credentials.
+        asked = content_id(orjson.dumps(asdict(options), default=str).decode())
         self._read = [path for path in (options.raw, options.calibration, options.judge.log) if path is not None]
         self._now = {"version": __version__, "asked": asked, "template": template_digest, "read": settled(self._read)}
         self._options, self._path = options, options.out / ".last-run.json"

@@ -33,7 +33,9 @@ class Amount(click.ParamType[int]):
 
 @click.command("plan")
 @click.argument("raw", metavar="[RAW]", required=False)
-@option("--db", type=click.Path(path_type=Path, dir_okay=False), help="Plan for the pairs of a store instead of RAW.")
+@click.option(
+    "--db", type=click.Path(path_type=Path, dir_okay=False), help="Plan for the pairs of a store instead of RAW."
+)
 @click.option("--cost", is_flag=True, help="GPU-hours, wall time, price and disk of judging every pair in both orders.")
 @options.recipe
 @option(

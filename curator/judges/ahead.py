@@ -137,6 +137,8 @@ class _Makers:
 
         count = min(MOST_PROCESSES, _cores() - 1)
         await asyncio.gather(*(one() for _ in range(count)), return_exceptions=True)
+        if not self._all:
+            self._idle.put_nowait(None)  # all are gone already: nobody may wait for one
 
     async def close(self) -> None:
         if self._starting is not None:

@@ -30,7 +30,7 @@ from curator.judges.sglang import SGLangJudge
 from curator.pair import JudgeInfo, Judgment, Order
 from curator.prompts import Question, prompt_from_json, prompt_json
 
-SHARD = 1_024
+SHARD = 512
 """Questions a file: what a worker that dies loses at the most."""
 
 WORKERS = 2
@@ -61,6 +61,9 @@ class ClusterJudge:
         self._judge = make(urls)
         self._folder = folder.absolute()
         self._run = self._folder / uuid4().hex
+        self._done: list[Path] = []
+        if any("@" in urlsplit(url).netloc for url in urls):
+            raise JudgeError("credentials in a URL would be sent through the cluster: put a key in SGLANG_API_KEY")
 
     @property
     def info(self) -> JudgeInfo:
@@ -84,21 +87,26 @@ class ClusterJudge:
         await self._judge.__aexit__(kind, error, at)
         await asyncio.to_thread(ray.shutdown)
         if kind is None:  # everything that came back is stored
-            shutil.rmtree(self._folder, ignore_errors=True)
+            for run in self._done:
+                shutil.rmtree(run, ignore_errors=True)
+            if self._folder.is_dir() and not any(self._folder.iterdir()):
+                self._folder.rmdir()
 
     async def judge(
         self, questions: Iterable[Question], stopping: Callable[[], bool] = lambda: False
     ) -> AsyncIterator[list[Judgment]]:
-        source = iter(questions)
+        left, taken = await asyncio.to_thread(_left_over, self._folder, self.info.judge_id)
+        self._done += taken
+        found: list[Judgment] = []
+        source = _unanswered(questions, left, found)
         few = await asyncio.to_thread(lambda: list(islice(source, FEW)))
         if len(few) < FEW:
+            yield found
             async for judgments in self._judge.judge(few, stopping):
                 yield judgments
             return
-        left = await asyncio.to_thread(_left_over, self._folder, self.info.judge_id)
-        found: list[Judgment] = []
-        open_ = _unanswered(chain(few, source), left, found)
-        count = await asyncio.to_thread(_write_questions, self._run, open_)
+        self._done.append(self._run)
+        count = await asyncio.to_thread(_write_questions, self._run, chain(few, source))
         yield found
         shards = self._shards(count)
         while path := await self._finished(shards, stopping):
@@ -110,6 +118,7 @@ class ClusterJudge:
         while not waiting.done():
             await asyncio.wait({waiting}, timeout=LOOK_SECONDS)
             if stopping():
+                self._run.mkdir(parents=True, exist_ok=True)
                 (self._run / "stop").touch()
         return waiting.result()
 
@@ -275,9 +284,9 @@ def _read_judgments(path: Path) -> list[Judgment]:
     return [Judgment(**{**row, "order": Order(row["order"])}) for row in pq.read_table(path).to_pylist()]
 
 
-def _left_over(folder: Path, judge_id: str) -> dict[tuple[str, Order], Judgment]:
-    """Good judgments of this judge in shards that an earlier run did not come to store."""
-    found = {}
+def _left_over(folder: Path, judge_id: str) -> tuple[dict[tuple[str, Order], Judgment], list[Path]]:
+    """Good judgments of this judge in shards that earlier runs did not come to store, and the folders of those runs."""
+    found, runs = {}, set()
     for path in sorted(folder.glob("*/judgments/*.parquet")):
         try:
             metadata = pq.read_schema(path).metadata or {}
@@ -285,7 +294,8 @@ def _left_over(folder: Path, judge_id: str) -> dict[tuple[str, Order], Judgment]
             continue  # no shard of ours
         if metadata.get(b"judge_id") == judge_id.encode():
             found.update({(j.pair_id, j.order): j for j in _read_judgments(path) if j.failed is None})
-    return found
+            runs.add(path.parents[1])
+    return found, sorted(runs)
 
 
 def _unanswered(

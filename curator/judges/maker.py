@@ -15,6 +15,7 @@ from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from typing import IO, Any, Self
 
+from curator.errors import CuratorError
 from curator.judges.prompting import Prompt, Prompter
 from curator.prompts import Question
 
@@ -61,8 +62,11 @@ class Maker:
 
         Raises:
             MakerGone: the process has ended.
+            CuratorError: the prompter's own.
         """
-        prompts: list[Prompt] = await self._exchange(run)
+        prompts: list[Prompt] | CuratorError = await self._exchange(run)
+        if isinstance(prompts, CuratorError):
+            raise prompts
         return prompts
 
     async def stop(self) -> None:
@@ -97,6 +101,13 @@ def _received(file: IO[bytes]) -> Any:
     return pickle.loads(file.read(int.from_bytes(length)))  # noqa: S301 - of a process of our own
 
 
+def _made(prompter: Prompter, run: list[Question]) -> list[Prompt] | CuratorError:
+    try:
+        return [prompter.prompt(question) for question in run]
+    except CuratorError as error:
+        return error
+
+
 def main() -> None:
     """What the process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -108,7 +119,7 @@ def main() -> None:
         answers.write(_packed(None))
         answers.flush()
         while (run := _received(sys.stdin.buffer)) is not None:
-            answers.write(_packed([prompter.prompt(question) for question in run]))
+            answers.write(_packed(_made(prompter, run)))
             answers.flush()
     except BrokenPipeError:
         pass

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
 
 from curator.errors import JudgeUnreachable
 from curator.judges.http import Transient, shown
@@ -25,6 +25,12 @@ SETTLED_ROUNDS = 16
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 """Seconds between looks at whether a server is back."""
+
+STOP_SECONDS = 1.0
+"""How soon it is noticed that the user wants to stop, where no server answers."""
+
+MOST_UNSEEN = 64
+"""Requests whose answers nobody has taken yet; with more, servers are asked nothing new."""
 
 
 class Window:
@@ -83,10 +89,10 @@ class Window:
 
 @dataclass(slots=True)
 class Request:
-    """Prompts that are sent together. `failing`: the server that does not answer them, and since when."""
+    """Prompts that are sent together. `failing`: since when each server that had them has not answered them."""
 
     prompts: Sequence[Prompt]
-    failing: tuple[Server, float] | None = None
+    failing: dict[str, float] = field(default_factory=dict)
 
 
 class Work:
@@ -110,10 +116,17 @@ class Work:
         self._changed = asyncio.Event()
         self.over = asyncio.Event()
 
-    def backlog(self) -> deque[Request]:
-        """A place for requests that a server has taken and not sent yet; others may help it out."""
-        self._backlogs.append(deque())
-        return self._backlogs[-1]
+    @contextmanager
+    def backlog(self) -> Iterator[deque[Request]]:
+        """A place for requests that a server has taken and not sent yet. Others may help it out; what is left at the
+        end is given back."""
+        mine: deque[Request] = deque()
+        self._backlogs.append(mine)
+        try:
+            yield mine
+        finally:
+            self._backlogs = [one for one in self._backlogs if one is not mine]
+            self.give_back(mine)
 
     def stopped(self) -> bool:
         """Whether nothing more is to be sent."""
@@ -150,11 +163,12 @@ class Work:
         self._out -= 1
         self._check()
 
-    def give_back(self, requests: list[Request]) -> None:
-        """Let another server have these."""
+    def give_back(self, requests: deque[Request]) -> None:
+        """Let another server have these, all of them."""
         if requests:
             self._out -= len(requests)
-            self._returned.append(requests)
+            self._returned.append(list(requests))
+            requests.clear()
             self._changed.set()
 
     def _check(self) -> None:
@@ -192,38 +206,32 @@ class Server:
         """Why this server is given up; None while it is not."""
         self._reason = ""
 
-    async def work(self, work: Work, done: asyncio.Queue[list[Judgment] | None], tasks: asyncio.TaskGroup) -> None:
+    async def work(self, work: Work, done: asyncio.Queue[list[Judgment]], tasks: asyncio.TaskGroup) -> None:
         """Answer requests until there are none, or until the server is given up."""
-        mine = work.backlog()
-        while self.gone is None and not work.stopped():
-            if self._away_since is not None:
-                work.give_back(list(mine))
-                mine.clear()
-                if not await self._wait_until_back(work):
-                    continue
-            if self._in_flight >= self.window.limit:
-                self._room.clear()
-                await self._room.wait()
-                continue
-            if not mine:
-                mine.extend(await work.take())
-                if not mine:
-                    return
-                continue  # meanwhile the server may have gone away
-            self._in_flight += 1
-            tasks.create_task(self._answer(mine.popleft(), work, done))
-        work.give_back(list(mine))
+        with work.backlog() as mine:
+            while self.gone is None and not work.stopped():
+                if self._away_since is not None:
+                    work.give_back(mine)
+                    await self._wait_until_back(work)
+                elif self._in_flight >= self.window.limit:
+                    self._room.clear()
+                    await self._room.wait()
+                elif mine:
+                    self._in_flight += 1
+                    tasks.create_task(self._answer(mine.popleft(), work, done))
+                else:
+                    mine.extend(await work.take())
 
-    async def _answer(self, request: Request, work: Work, done: asyncio.Queue[list[Judgment] | None]) -> None:
+    async def _answer(self, request: Request, work: Work, done: asyncio.Queue[list[Judgment]]) -> None:
         try:
             judgments = await self._ask(self, request.prompts)
         except Transient as error:
             self._fail(request, error)
-            work.give_back([request])
+            work.give_back(deque([request]))
         else:
             self._away_since = None
             self.window.answered(len(request.prompts), self._in_flight)
-            done.put_nowait(judgments)
+            await done.put(judgments)
             work.finish()
         finally:
             self._in_flight -= 1
@@ -232,30 +240,28 @@ class Server:
     def _fail(self, request: Request, error: Transient) -> None:
         now = time.monotonic()
         self._away_since = self._away_since or now
-        if request.failing is None or request.failing[0] is not self:
-            request.failing = self, now
         self._reason = error.reason
-        # A request that brings a server down whenever it is back would go round for ever.
-        if error.busy or now - request.failing[1] >= self._patience:
+        # A request that brings servers down whenever they are back would go round for ever.
+        if error.busy or now - request.failing.setdefault(self.url, now) >= self._patience:
             self.gone = error.reason
 
-    async def _wait_until_back(self, work: Work) -> bool:
+    async def _wait_until_back(self, work: Work) -> None:
+        """Look now and then whether the server answers again; it is given up when it does not for too long."""
         pause = min(FIRST_PAUSE, self._patience)
-        while self.gone is None and self._away_since is not None:
+        look = time.monotonic() + pause
+        while self._away_since is not None and self.gone is None and not work.stopped():
             try:
-                await asyncio.wait_for(work.over.wait(), pause)
+                await asyncio.wait_for(work.over.wait(), min(pause, STOP_SECONDS))
             except TimeoutError:
                 pass
-            else:
-                self._away_since = None  # there is nothing left to ask it
-                return True
+            if time.monotonic() < look or work.stopped():
+                continue
             if await self._is_back(self.url):
                 self._away_since = None
-                return True
-            if time.monotonic() - self._away_since >= self._patience:
+            elif time.monotonic() - self._away_since >= self._patience:
                 self.gone = self._reason
             pause = min(2 * pause, LONGEST_PAUSE)
-        return self.gone is None
+            look = time.monotonic() + pause
 
 
 async def answers(
@@ -271,7 +277,7 @@ async def answers(
     Raises:
         JudgeUnreachable: no server is left.
     """
-    done: asyncio.Queue[list[Judgment] | None] = asyncio.Queue()
+    done: asyncio.Queue[list[Judgment]] = asyncio.Queue(MOST_UNSEEN)
 
     async def busy() -> None:
         work = Work(runs, size, stopping)
@@ -287,16 +293,21 @@ async def answers(
                     tasks.create_task(until_gone(server))
         except BaseExceptionGroup as group:
             raise _first(group) from None
-        finally:
-            done.put_nowait(None)
 
     task = asyncio.create_task(busy())
+    getting: asyncio.Task[list[Judgment]] | None = None
     try:
-        while (judgments := await done.get()) is not None:
-            yield judgments
+        while not (task.done() and done.empty()):
+            getting = asyncio.create_task(done.get())
+            await asyncio.wait({getting, task}, return_when=asyncio.FIRST_COMPLETED)
+            if getting.done():
+                yield getting.result()
+            else:
+                getting.cancel()
         await task
     finally:
-        task.cancel()
+        for one in filter(None, (task, getting)):
+            one.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 

@@ -126,21 +126,17 @@ class SGLangJudge:
         """What a server serves: the settings that make it this judge, context length, tokenizer, version."""
         try:
             model = await self._get(url, "/model_info", "/get_model_info")
+            server = await self._page(url, "/server_info", "/get_server_info")
+            models = await self._page(url, "/v1/models")
         except (Transient, Refused) as error:
             raise JudgeUnreachable(f"no SGLang server answers at {shown(url)}: {error}") from None
         if not isinstance(model, dict) or not isinstance(model.get("model_path"), str):
             raise JudgeError(f"{shown(url)} answers, but not as an SGLang server does")
-        try:
-            server = await self._get(url, "/server_info", "/get_server_info")
-        except (Transient, Refused):
-            server = None  # a router has no such page; what it would say is recorded as unknown
         server = server if isinstance(server, dict) else {}
         try:
             # The longest input is a little less than the model's context; only /server_info says how much.
-            context = int(
-                server.get("max_req_input_len") or (await self._get(url, "/v1/models"))["data"][0]["max_model_len"]
-            )
-        except (Transient, Refused, LookupError, TypeError, ValueError):
+            context = int(server.get("max_req_input_len") or models["data"][0]["max_model_len"])
+        except (LookupError, TypeError, ValueError):
             context = 0
         settings = {
             "model": model["model_path"],
@@ -149,6 +145,16 @@ class SGLangJudge:
             "quantization": server.get("quantization"),
         }
         return settings, context or 1 << 30, model.get("tokenizer_path") or model["model_path"], server.get("version")
+
+    async def _page(self, url: str, *paths: str) -> Any:
+        """A page that not every server has (a router has few): None where it is refused, so that it counts as unknown.
+
+        A server that only cannot answer just now is another matter: Transient, as everywhere.
+        """
+        try:
+            return await self._get(url, *paths)
+        except Refused:
+            return None
 
     async def _get(self, url: str, *paths: str) -> Any:
         for path in paths[:-1]:
@@ -180,7 +186,7 @@ class SGLangJudge:
         """
         try:
             settings, *_ = await self._describe(url)
-        except JudgeUnreachable:
+        except JudgeError:  # not yet: what stands before it may answer in its place while it starts
             return False
         if settings != self._settings:
             raise JudgeError(

@@ -57,18 +57,26 @@ class Store:
 
     def rows(self, sql: str, values: Values = None) -> list[tuple[Any, ...]]:
         """Run a statement to its end; every row of its result."""
-        with self._busy:
-            try:
-                return self._db.execute(sql, values).fetchall()
-            except duckdb.OutOfMemoryException as error:
-                raise StoreError(
-                    f"{self.path}: DuckDB needs more memory than it may take: set CURATOR_MEMORY (it is {MEMORY}). "
-                    f"{error}"
-                ) from None
-            except RuntimeError as error:  # what DuckDB makes of Ctrl-C
-                if "interrupted" in str(error):
-                    raise KeyboardInterrupt from None
+        with self._busy, self._expected():
+            return self._db.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _expected(self) -> Iterator[None]:
+        """Turn what can go wrong on a small or full machine, and Ctrl-C, into errors of ours."""
+        try:
+            yield
+        except (duckdb.IOException, duckdb.TransactionException, duckdb.OutOfMemoryException, OSError) as error:
+            if isinstance(error, OSError) and "Out of Memory" not in str(error):  # as its Arrow reader says it
                 raise
+            if "Out of Memory" in str(error):
+                reason = f"DuckDB needs more memory than it may take: set CURATOR_MEMORY (it is {MEMORY})"
+            else:
+                reason = "it cannot be written or read; is the disk full?"
+            raise StoreError(f"{self.path}: {reason}. {str(error).splitlines()[0]}") from None
+        except RuntimeError as error:  # what DuckDB makes of Ctrl-C
+            if "interrupted" in str(error):
+                raise KeyboardInterrupt from None
+            raise
 
     def one(self, sql: str, values: Values = None) -> tuple[Any, ...]:
         """The single row of a query."""
@@ -83,19 +91,21 @@ class Store:
 
     def records(self, sql: str, values: Values = None) -> list[dict[str, Any]]:
         """Every row of a query, by column name."""
-        result = self._db.execute(sql, values)
-        names = [column[0] for column in result.description or []]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        with self._busy, self._expected():
+            result = self._db.execute(sql, values)
+            names = [column[0] for column in result.description or []]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def arrow(self, sql: str, values: Values = None) -> pa.Table:
         """The result of a query as an Arrow table."""
-        if (result := self._db.sql(sql, params=values)) is None:
-            raise StoreError("the statement has no result")
-        return result.to_arrow_table()
+        with self._busy, self._expected():
+            if (result := self._db.sql(sql, params=values)) is None:
+                raise StoreError("the statement has no result")
+            return result.to_arrow_table()
 
     def stream(self, sql: str, batch: int, values: Values = None) -> Iterator[pa.RecordBatch]:
         """The result of a query, some rows at a time, while other statements may run. No temporary table is seen."""
-        with self._db.cursor() as cursor:
+        with self._expected(), self._db.cursor() as cursor:
             yield from cursor.sql(sql, params=values).to_arrow_reader(batch)
 
     def append(self, table: str, rows: pa.Table) -> None:
@@ -103,7 +113,7 @@ class Store:
 
         In a long transaction this is the way for many batches: what is registered stays in memory until it ends.
         """
-        with self._busy:
+        with self._busy, self._expected():
             self._db.from_arrow(rows).insert_into(table)
 
     @contextmanager

@@ -48,6 +48,18 @@ def labelled_pairs(store: Store, pair_ids: Sequence[str]) -> set[str]:
     return _found_in(store, "human_label", pair_ids)
 
 
+def swapped_pairs(store: Store, shown: Sequence[tuple[str, str, str]]) -> set[str]:
+    """Those of some (pair_id, side, text) whose text is the response of the other side."""
+    names = ("pair_id", "side", "text")
+    columns = [pa.array([row[i] for row in shown], pa.string()) for i in range(len(names))]
+    with store.incoming(pa.table(columns, names=names)):
+        rows = store.rows(
+            """SELECT pair_id FROM incoming JOIN pair USING (pair_id)
+            WHERE text = CASE side WHEN 'a' THEN response_b ELSE response_a END"""
+        )
+    return {row[0] for row in rows}
+
+
 def _found_in(store: Store, table: str, pair_ids: Sequence[str]) -> set[str]:
     with store.incoming(pa.table({"pair_id": pa.array(pair_ids, pa.string())})):
         rows = store.rows(f"SELECT pair_id FROM incoming WHERE pair_id IN (SELECT pair_id FROM {table})")
