@@ -109,6 +109,10 @@ class FakeSGLang:
         self.port = port
 
     @property
+    def gone(self) -> bool:
+        return self._gone
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from curator.errors import RecipeError
 from curator.judges import ahead
 from curator.judges.ahead import in_runs, prompts_ahead
+from curator.judges.maker import MakerGone
 from curator.judges.prompting import SAMPLE, OnOverlong, Prompt, TextPrompter, TokenPrompter
 from curator.judges.tokenizer import JudgeTokenizer
 from curator.pair import Message, Order
-from curator.prompts import Question
+from curator.prompts import Kind, Question, Template
 from curator.recipes import load_template
 from tests.conftest import ROOT, pairs, write_rows
 from tests.fake_sglang import FakeSGLang
@@ -140,6 +142,7 @@ def test_questions_that_fail_end_the_run_and_leave_no_process(
 
 SCRIPT = """
 import curator, sys
+from curator.errors import RecipeError
 from curator.judges import ahead
 ahead.PROCESSES_FROM = 0
 result = curator.label(sys.argv[1], judge_url=sys.argv[2], template="chat", out=sys.argv[3], probe=False)
@@ -246,3 +249,40 @@ def test_the_event_loop_is_free_while_prompts_are_made(prompter: TokenPrompter) 
     asyncio.run(gather())
     assert len(gaps) > 20
     assert threading.active_count() < 50
+
+
+class Dying:
+    """A maker whose process ends while it works."""
+
+    async def make(self, run: list[Question]) -> list[Prompt]:
+        await asyncio.sleep(0.05)
+        raise MakerGone("killed")
+
+    async def stop(self) -> None: ...
+
+
+def test_nobody_waits_for_ever_when_the_last_process_dies_and_the_next_does_not_come_up(
+    prompter: TokenPrompter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when memory is short: one is up and dies, another is still starting and fails."""
+    starts = iter([0.0, 0.2])
+
+    async def start(_prompter: TokenPrompter) -> Dying:
+        if (seconds := next(starts)) == 0:
+            return Dying()
+        await asyncio.sleep(seconds)
+        raise MakerGone("no memory")
+
+    monkeypatch.setattr(ahead, "PROCESSES_FROM", 0)
+    monkeypatch.setattr(ahead, "_cores", lambda: 3)
+    monkeypatch.setattr(ahead.Maker, "start", start)
+    asked = questions(400)
+    assert [prompt.pair_id for prompt in made(prompter, asked)] == [question.pair_id for question in dealt(asked)]
+
+
+def test_an_error_of_the_prompter_comes_back_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "PROCESSES_FROM", 0)
+    template = Template("t", Kind.CHAT, ("A", "B"), user="{{ conversation[2].content }}")
+    broken = TextPrompter(template, "<", "|", ">", (1, 2))
+    with pytest.raises(RecipeError, match="template 't'"):
+        made(broken, questions(2_000))

@@ -227,6 +227,20 @@ def test_import_refuses_by_line_and_is_idempotent(log: Path, cli: Cli, tmp_path:
     assert cli.json("import", path, "--db", db, "--annotator", "anna")["superseded"] == 1
 
 
+def test_a_queue_that_shows_the_sides_otherwise_is_refused(log: Path, cli: Cli, tmp_path: Path) -> None:
+    """ "left" in it would mean the other response: it is of another store, or somebody has turned it round."""
+    raw = write_rows(tmp_path / "raw.jsonl", pairs(60))
+    cli("label", raw, "--judgments", log)
+    tasks = read_rows(tmp_path / "raw.curated" / "queue.jsonl")[:10]
+    turned = [{**task, "left": task["right"], "right": task["left"], "label": "left"} for task in tasks[:4]]
+    good = [{**task, "label": "left"} for task in tasks[4:]]
+    queue = write_rows(tmp_path / "queue.jsonl", [*turned, *good])
+    result = cli.json("import", queue, "--db", tmp_path / "raw.curated" / "curator.duckdb")
+    assert result["added"] == 6
+    assert len(result["refused"]) == 4
+    assert all("left is the response that this store shows on the right" in text for text in result["refused"])
+
+
 def test_labels_that_are_not_imported_are_never_overwritten(log: Path, cli: Cli, tmp_path: Path) -> None:
     raw = write_rows(tmp_path / "raw.jsonl", pairs(200))
     log = write_rows(tmp_path / "log.jsonl", judgments(200))

@@ -93,3 +93,26 @@ def test_one_signal_drains_and_two_stop(raw: Path, cli: Cli) -> None:
         result = cli.json(*label)
         assert result["judgments"]["cached"] >= drained
         assert result["judged"] == 60
+
+
+def test_credentials_of_a_server_are_written_nowhere(raw: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curator.unchanged.SETTLED_SECONDS", -3600.0)
+    monkeypatch.delenv("SGLANG_API_KEY", raising=False)
+    with FakeSGLang() as server:
+        url = server.url.replace("http://", "http://someone:pa55word@")
+        for _ in range(2):
+            assert cli("label", raw, "--judge-url", url, *ANY) in {0, 4}
+            assert "pa55word" not in cli.out + cli.err
+    assert "unchanged since the last run" in cli.err
+    written = [path for path in raw.with_suffix(".curated").rglob("*") if path.is_file()]
+    assert {path.name for path in written} >= {".last-run.json", "curator.duckdb", "run.json"}
+    assert not [path for path in written if b"pa55word" in path.read_bytes()]
+
+
+def test_run_json_says_what_judging_took(raw: Path, cli: Cli) -> None:
+    with FakeSGLang() as server:
+        result = cli.json("label", raw, "--judge-url", server.url, *ANY)
+    assert result["tokens"] == sum(len(text) for body in server.bodies for text in body["text"])
+    assert result["cached_tokens"] == 3 * 120
+    assert result["cached_share"] == round(360 / result["tokens"], 4)
+    assert result["tokens_per_second"] == pytest.approx(result["tokens"] / result["judging_seconds"], rel=0.05)

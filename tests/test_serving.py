@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator.errors import JudgeError
+from curator.errors import JudgeError, JudgeUnreachable
 from curator.judges import serving
 from curator.judges.ahead import RUN_PROMPTS, RUN_QUESTIONS, in_runs
 from curator.judges.serving import MOST_IN_FLIGHT, START_IN_FLIGHT, Window
@@ -248,3 +248,76 @@ def test_cancelling_while_a_server_is_away_ends_at_once(quick: None) -> None:
                 await task
 
         asyncio.run(asyncio.wait_for(cancelled(), 5))
+
+
+def test_what_a_busy_server_gives_up_is_answered_once(quick: None) -> None:
+    """It is asked in vain until it is given up; what it had is asked of the others, and of each but once."""
+    with FakeSGLang(delay=0.002) as fast, FakeSGLang(delay=0.05) as slow, FakeSGLang() as full:
+        full.poison = lambda text: "429"
+        asked = questions(1_500)
+        assert_right(ask(client(fast, slow, full, retry_seconds=0.3), asked), asked)
+
+
+def test_a_request_that_fells_every_server_does_not_go_round_for_ever(quick: None) -> None:
+    with FakeSGLang() as one, FakeSGLang() as other:
+        one.poison = other.poison = lambda text: "reset" if "POISON" in text else None
+        start = time.monotonic()
+        with pytest.raises(JudgeUnreachable):
+            ask(client(one, other, retry_seconds=0.5), questions(200, poison=[50]))
+        assert time.monotonic() - start < 10
+
+
+def test_a_server_that_is_not_quite_back_yet_is_no_other_judge(quick: None) -> None:
+    """While it starts it may answer for itself, or a proxy for it, with anything but its settings."""
+    asked = questions(60)
+    with FakeSGLang(delay=0.01) as server:
+        server.poison = lambda text: "reset" if server.requests == 6 else None
+        pages = dict(server.pages)
+
+        def start() -> None:
+            while server.requests < 6:
+                time.sleep(0.002)
+            for odd in ({"/server_info": 503}, {"/model_info": {"status": "loading"}}, {"/model_info": 403}):
+                server.pages = {**pages, **odd}
+                time.sleep(0.15)
+            server.pages = pages
+
+        thread = threading.Thread(target=start)
+        thread.start()
+        assert_right(ask(client(server, in_flight=1, retry_seconds=20), asked), asked)
+        thread.join()
+
+
+def test_wanting_to_stop_is_noticed_while_no_server_answers(quick: None) -> None:
+    stop = threading.Event()
+
+    async def gather() -> int:
+        count = 0
+        async with client(server, retry_seconds=60) as judge:
+            async for replies in judge.judge(questions(400), stop.is_set):
+                count += len(replies)
+                if not server.gone:
+                    server.die()
+                    asyncio.get_running_loop().call_later(0.5, stop.set)
+        return count
+
+    with FakeSGLang(delay=0.01) as server:
+        start = time.monotonic()
+        assert 0 < asyncio.run(asyncio.wait_for(gather(), 20)) < 400
+        assert time.monotonic() - start < 5
+
+
+def test_a_caller_that_is_slow_slows_the_servers_down() -> None:
+    """Answers that nobody has taken are lost when the process dies: there are not many of them."""
+
+    async def first() -> int:
+        async with client(server) as judge:
+            stream = judge.judge(questions(5_000))
+            await anext(aiter(stream))
+            await asyncio.sleep(2)
+            prompts = server.prompts
+            await stream.aclose()  # type: ignore[attr-defined]
+        return prompts
+
+    with FakeSGLang() as server:
+        assert asyncio.run(first()) <= 4 * (serving.MOST_UNSEEN + 8)

@@ -35,7 +35,6 @@ ARGUMENTS: list[str] = [
     "--max-total-tokens=65536",  # otherwise it allocates a cache of 15 GB
     "--skip-server-warmup",
     "--enable-cache-report",
-    "--enable-metrics",
     "--sleep-on-idle",  # otherwise an idle server takes a core
 ]
 
