@@ -30,8 +30,9 @@ from curator.judges.sglang import SGLangJudge
 from curator.pair import JudgeInfo, Judgment, Order
 from curator.prompts import Question, prompt_from_json, prompt_json
 
-SHARD = 512
-"""Questions a file: what a worker that dies loses at the most."""
+SHARD, SMALL_SHARDS, LARGE_SHARD = 256, 256, 2_048
+"""Questions a file: what a worker that dies loses at the most. After so many files they become larger, since the work
+of a cluster with its books is a matter of files."""
 
 WORKERS = 2
 """Workers a server: while one waits for the last answers of its file, another begins the next."""
@@ -236,7 +237,7 @@ _QUESTION = pa.schema([(name, pa.string()) for name in ("pair_id", "pair_order",
 def _write_questions(run: Path, questions: Iterator[Question]) -> int:
     """Write questions as numbered files; returns how many files."""
     count = 0
-    while lot := list(islice(questions, SHARD)):
+    while lot := list(islice(questions, SHARD if count < SMALL_SHARDS else LARGE_SHARD)):
         columns = [
             [question.pair_id for question in lot],
             [question.order.value for question in lot],
