@@ -202,7 +202,9 @@ def _kill_a_worker() -> bool:
 def test_shards_of_a_killed_driver_are_taken_over(
     raw: Path, alone: Path, cluster: str, tiny_url: str, tmp_path: Path
 ) -> None:
-    """Workers may finish what they have after the driver is gone: nobody asks for that again."""
+    """What workers had finished when the driver was killed is not asked again."""
+    from curator.judges.cluster import SHARD
+
     out = tmp_path / "out"
     with counted(tiny_url) as (counting, url):
         process = subprocess.Popen(
@@ -219,8 +221,9 @@ def test_shards_of_a_killed_driver_are_taken_over(
         time.sleep(3)
         left = len(list((out / "ray").glob("*/judgments/*.parquet")))
         asked = counting.prompts
-        done = label(raw, out, "--judge-url", url)
+        done = label(raw, out, "--judge-url", url, "--ray", cluster)
         assert done.returncode in {0, 4}, done.stderr
     assert left
+    assert counting.prompts - asked == 400 - SHARD * left
     assert_same(out, alone)
     print(f"\n{left} shards were left; {asked} prompts were asked before the kill, {counting.prompts - asked} after")

@@ -1,6 +1,6 @@
 """How much of a bare loop curator reaches: the same prompts in the same requests, and nothing checked or stored.
 
-    python -m tests.benchmarks.client --tokenizer DIR [--model DIR] [--pairs 800] [--repeat 3]
+    python -m tests.benchmarks.client --tokenizer DIR [--model DIR] [--pairs 4000] [--repeat 3]
 
 Servers: a stub that takes 5 ms a request, one request after another as a GPU would; one that answers each request
 after 5 ms, however many there are; one that answers at once; and, with --model, a real SGLang server on this CPU.
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 import aiohttp
@@ -33,17 +34,24 @@ from curator.judges.tokenizer import JudgeTokenizer
 from curator.pair import Message, Order
 from curator.prompts import Question
 from curator.recipes import load_template
+from tests.benchmarks.neighbours.pairs import usable
 from tests.benchmarks.stub import ROOT, serving
 from tests.sglang_cpu import server
 
-DATA = ROOT.parent / "shared" / "data" / "prd_vicuna80.jsonl"
+DATA = ROOT.parent / "shared" / "data"
 IN_FLIGHT = 4
 
 
-def rows(count: int) -> list[dict[str, object]]:
-    path = DATA if DATA.is_file() else ROOT / "recipes" / "quickstart" / "pairs.jsonl"
-    found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()][:count]
-    return [{key: row[key] for key in ("prompt", "response_a", "response_b")} for row in found]
+def rows(count: int) -> list[dict[str, str]]:
+    if DATA.is_dir():
+        found = [row for _, row in islice(usable(DATA), count)]
+    else:
+        text = (ROOT / "recipes" / "quickstart" / "pairs.jsonl").read_text(encoding="utf-8")
+        found = [json.loads(line) for line in text.splitlines()][:count]
+    # As curator deals them: the pairs of a prompt are neighbours.
+    order: dict[str, int] = {}
+    chosen = [{key: row[key] for key in ("prompt", "response_a", "response_b")} for row in found]
+    return sorted(chosen, key=lambda row: order.setdefault(row["prompt"], len(order)))
 
 
 def questions(pairs: list[dict[str, str]]) -> Iterator[Question]:
@@ -104,14 +112,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", required=True, help="folder of the judge's tokenizer (SmolLM2's)")
     parser.add_argument("--model", type=Path, help="folder of a model for a real SGLang server on this CPU")
-    parser.add_argument("--pairs", type=int, default=800)
+    parser.add_argument("--pairs", type=int, default=4_000)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
     pairs = rows(options.pairs)
     prompter = TokenPrompter(
         load_template("chat"), JudgeTokenizer.load(options.tokenizer), 8_000, OnOverlong.TRUNCATE, SAMPLE
     )
-    ready = list(bodies(prompter, pairs))  # type: ignore[arg-type]
+    ready = list(bodies(prompter, pairs))
     print(f"{len(pairs):,} real pairs, {2 * len(pairs):,} prompts in {len(ready):,} requests; best of {options.repeat}")
     print("\n| server | prompts/s: ready-made | made as it goes | curator | of ready-made | of made | CPU s |")
     print("|---|---|---|---|---|---|---|")
@@ -136,7 +144,7 @@ def main() -> None:
                 runs = []
                 for _ in range(options.repeat):  # in turn, so that a busy moment meets all alike
                     one = asyncio.run(bare(url, ready))
-                    two = asyncio.run(bare(url, bodies(prompter, pairs)))  # type: ignore[arg-type]
+                    two = asyncio.run(bare(url, bodies(prompter, pairs)))
                     prompter = TokenPrompter(
                         load_template("chat"), JudgeTokenizer.load(options.tokenizer), 8_000, OnOverlong.TRUNCATE,
                         SAMPLE,
