@@ -79,3 +79,10 @@ def test_the_quick_start_prints_what_the_readme_shows(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     shown = block("quickstart").replace("recipes/quickstart/pairs.curated", str(out))
     assert without_times(done.stderr + done.stdout) == without_times(shown)
+
+
+def test_the_plan_prints_what_the_readme_shows(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    line = next(line for line in README.splitlines() if line.startswith("curator plan recipes/quickstart"))
+    assert cli(*shlex.split(line)[1:]) == 0
+    assert cli.out == block("plan")
