@@ -121,7 +121,7 @@ def main() -> None:
     )
     ready = list(bodies(prompter, pairs))
     print(f"{len(pairs):,} real pairs, {2 * len(pairs):,} prompts in {len(ready):,} requests; best of {options.repeat}")
-    print("\n| server | prompts/s: ready-made | made as it goes | curator | of ready-made | of made | CPU s |")
+    print("\n| server | prompts/s: ready-made | made as it goes | curator | of ready-made | of made | a CPU-second |")
     print("|---|---|---|---|---|---|---|")
     servers = [
         ("stub, 5 ms a request, one after another", ("0.005", True)),
@@ -154,7 +154,7 @@ def main() -> None:
             speed = [2 * len(pairs) / seconds for seconds in best[:3]]
             print(
                 f"| {name} | {speed[0]:,.0f} | {speed[1]:,.0f} | {speed[2]:,.0f} | {speed[2] / speed[0]:.2f} | "
-                f"{speed[2] / speed[1]:.2f} | {best[3]:.1f} |",
+                f"{speed[2] / speed[1]:.2f} | {2 * len(pairs) / best[3]:,.0f} |",
                 flush=True,
             )
 
