@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -145,81 +146,55 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "FIRST_PAUSE", 0.05)
 
 
-def _come_back_later(port: int, seconds: float, *, model: str = "org/fake-judge") -> Iterator[FakeSGLang]:
-    time.sleep(seconds)
-    with FakeSGLang(port=port, model=model, delay=0.01) as again:
-        yield again
+@contextmanager
+def restarted(
+    server: FakeSGLang, after: int, seconds: float, *, model: str = "org/fake-judge"
+) -> Iterator[list[FakeSGLang]]:
+    """A server that dies once it has got `after` prompts, and comes back at its address some seconds later."""
+    back: list[FakeSGLang] = []
+    over = threading.Event()
+
+    def restart() -> None:
+        while server.prompts < after:
+            time.sleep(0.005)
+        server.die()
+        time.sleep(seconds)
+        with FakeSGLang(port=server.port, model=model, delay=0.01) as again:
+            back.append(again)
+            over.wait(20)
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    try:
+        yield back
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_server_that_comes_back_is_asked_again(quick: None) -> None:
     """The only server, so that nothing but its return can finish the run."""
     asked = questions(100)
-    with FakeSGLang(delay=0.01) as server:
-        back: list[FakeSGLang] = []
-        over = threading.Event()
-
-        def restart() -> None:
-            while server.prompts < 40:
-                time.sleep(0.005)
-            server.die()
-            for again in _come_back_later(server.port, 0.5):
-                back.append(again)
-                over.wait(20)
-
-        thread = threading.Thread(target=restart)
-        thread.start()
-        try:
-            assert_right(ask(client(server, retry_seconds=20), asked), asked)
-        finally:
-            over.set()
-            thread.join()
+    with FakeSGLang(delay=0.01) as server, restarted(server, 40, 0.5) as back:
+        assert_right(ask(client(server, retry_seconds=20), asked), asked)
     assert back[0].prompts > 0
     assert server.prompts + back[0].prompts <= 200 + 2 * 4  # no more than was in flight is asked twice
 
 
 def test_while_one_server_is_away_the_other_does_its_work(quick: None) -> None:
     asked = questions(600)
-    with FakeSGLang(delay=0.02) as steady, FakeSGLang(delay=0.01) as leaving:
-        back: list[FakeSGLang] = []
-        over = threading.Event()
-
-        def restart() -> None:
-            while leaving.prompts < 20:
-                time.sleep(0.005)
-            leaving.die()
-            for again in _come_back_later(leaving.port, 0.2):
-                back.append(again)
-                over.wait(20)
-
-        thread = threading.Thread(target=restart)
-        thread.start()
-        try:
-            assert_right(ask(client(steady, leaving, retry_seconds=20), asked), asked)
-        finally:
-            over.set()
-            thread.join()
+    with FakeSGLang(delay=0.02) as steady, FakeSGLang(delay=0.01) as leaving, restarted(leaving, 20, 0.2) as back:
+        assert_right(ask(client(steady, leaving, retry_seconds=20), asked), asked)
     assert back[0].prompts > 0, "it is given work again"
 
 
 def test_another_model_in_its_place_is_refused(quick: None) -> None:
-    with FakeSGLang(delay=0.01) as server:
-        over = threading.Event()
-
-        def restart() -> None:
-            while server.prompts < 20:
-                time.sleep(0.005)
-            server.die()
-            for _ in _come_back_later(server.port, 0.1, model="org/another"):
-                over.wait(20)
-
-        thread = threading.Thread(target=restart)
-        thread.start()
-        try:
-            with pytest.raises(JudgeError, match=r"came back and serves .*org/another.* another judge"):
-                ask(client(server, retry_seconds=20), questions(100))
-        finally:
-            over.set()
-            thread.join()
+    with (
+        FakeSGLang(delay=0.01) as server,
+        restarted(server, 20, 0.1, model="org/another"),
+        pytest.raises(JudgeError, match=r"came back and serves .*org/another.* another judge"),
+    ):
+        ask(client(server, retry_seconds=20), questions(100))
 
 
 def test_a_run_does_not_wait_for_a_server_that_is_away(quick: None) -> None:

@@ -256,9 +256,10 @@ class Server:
                 pass
             if time.monotonic() < look or work.stopped():
                 continue
+            # While it is asked, a request that was still under way may be answered, and clear the time.
             if await self._is_back(self.url):
                 self._away_since = None
-            elif time.monotonic() - self._away_since >= self._patience:
+            elif self._away_since is not None and time.monotonic() - self._away_since >= self._patience:
                 self.gone = self._reason
             pause = min(2 * pause, LONGEST_PAUSE)
             look = time.monotonic() + pause
