@@ -6,8 +6,7 @@
 
 It makes its own data, the same each time, in a temporary folder (--folder keeps it), runs every phase in a process of
 its own, so that its peak memory is its own, and prints a Markdown table. At a million pairs it takes some minutes and 5
-GB of disk; nothing else should run meanwhile. The plot, tests/benchmarks/growth.svg, needs matplotlib
-(`pip install '.[bench]'`).
+GB of disk; nothing else should run meanwhile. The plot is tests/benchmarks/growth.svg.
 """
 
 from __future__ import annotations
