@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curator.conformal import accept, calibrate, labels_missing, promise
+from curator.conformal import accept, calibrate, promise
 from curator.errors import StoreError
 from curator.options import Rule, Ties
 from curator.pair import JudgeInfo
 from curator.preference import entropy_at, preference
 from curator.quality import accuracy, auroc
 from curator.scoring import A, B, Scored, score_input
+from curator.sizing import labels_missing
 from curator.store import Store, views
 from curator.store.decisions import (
     GroupCalibration,
