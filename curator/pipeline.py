@@ -118,13 +118,13 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
     """
     known = judged_pairs(store, judge.judge_id, rule.min_label_mass)
     answered = ~(np.isnan(known.d_ab) | np.isnan(known.d_ba))
-    scores = preference(known.d_ab[answered], known.d_ba[answered])
+    scores = preference(*known.replies(answered))
     sureness = np.full(answered.size, -np.inf)
     # No preference is no label, however low the threshold.
     sureness[answered] = np.where(scores.log_odds == 0, -np.inf, scores.sureness)
     a, b = np.int8(VERDICTS.index("a")), np.int8(VERDICTS.index("b"))
     label = np.zeros(answered.size, dtype=np.int8)
-    label[answered] = np.where(scores.log_odds > 0, a, b)
+    label[answered] = np.where(scores.log_odds > 0, a, b) * (scores.log_odds != 0)
 
     calibrates = known.calibrates
     if rule.ties is Ties.EXCLUDE:
@@ -226,6 +226,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "judged": decided.judged,
         "failed": counts["pairs"] - decided.judged,
         "failures": dict(replies.failures[:10]),
+        "judge_ties": counts["judge_ties"],
         "calibration": {
             "n": found.n, "errors": found.n_errors, "accepted": found.k, "accepted_errors": found.errors,
             "prompts": prompts, "drawn": drawn, "earlier_tries": earlier_tries(store, judge.judge_id, found),

@@ -84,7 +84,7 @@ rule = together(
     ),
     option(
         "--min-label-mass", type=Number(0, 1), default=0.25, show_default=True,
-        help="A reply in which the two labels hold less of the probability is no verdict.",
+        help="A reply in which the labels hold less of the probability is no verdict.",
     ),
 )  # fmt: skip
 

@@ -22,6 +22,7 @@ class Judged:
 
     Attributes:
         d_ab, d_ba: logprob(a) - logprob(b) in each order; NaN where there is no verdict.
+        tie_ab, tie_ba: P(equal) among the judge's labels; None where no reply of it has one for that.
         verdict: the human verdict as a code of `VERDICTS`.
         calibrates: whether the human verdict may set a threshold.
         in_pool: whether the pair is of the raw file rather than of --calibration.
@@ -32,6 +33,21 @@ class Judged:
     verdict: NDArray[np.int8]
     calibrates: NDArray[np.bool_]
     in_pool: NDArray[np.bool_]
+    tie_ab: NDArray[np.float64] | None = None
+    tie_ba: NDArray[np.float64] | None = None
+
+    def replies(self, which: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
+        """The arguments of `curator.preference.preference` for some of the pairs."""
+        columns = (self.d_ab, self.d_ba, self.tie_ab, self.tie_ba)
+        return tuple(column[which] for column in columns if column is not None)
+
+
+# A certain tie leaves nothing to a nor to b, and no preference between them.
+_ODDS = "CASE WHEN logprob_a = logprob_b THEN 0 ELSE logprob_a - logprob_b END"
+
+# The share of "equal" among the labels, each infinite logarithm by itself: of them, differences are not numbers.
+_TIE = """CASE WHEN logprob_tie IS NULL OR isinf(logprob_tie) THEN 0
+               ELSE 1 / (1 + exp(logprob_a - logprob_tie) + exp(logprob_b - logprob_tie)) END"""
 
 
 def judged_pairs(store: Store, judge_id: str, min_label_mass: float) -> Judged:
@@ -39,24 +55,32 @@ def judged_pairs(store: Store, judge_id: str, min_label_mass: float) -> Judged:
 
     The pairs stay in the table `judged`, in the order of the arrays, for `replace_decisions`.
     """
+    ties = store.count(
+        "SELECT count(*) FROM judgment WHERE logprob_tie IS NOT NULL AND judge_id = ? AND status = 'ok'", [judge_id]
+    )
+    odds, share, of_tie = ("logprob_a - logprob_b", "", "") if not ties else (
+        _ODDS,
+        f", max({_TIE}) FILTER (pair_order = 'ab') AS tie_ab, max({_TIE}) FILTER (pair_order = 'ba') AS tie_ba",
+        ", coalesce(tie_ab, 0) AS tie_ab, coalesce(tie_ba, 0) AS tie_ba",
+    )  # fmt: skip
     store.rows(
-        """CREATE OR REPLACE TEMP TABLE judged AS
+        f"""CREATE OR REPLACE TEMP TABLE judged AS
         WITH reply AS (
-            SELECT pair_id, max(logprob_a - logprob_b) FILTER (pair_order = 'ab') AS d_ab,
-                   max(logprob_a - logprob_b) FILTER (pair_order = 'ba') AS d_ba
+            SELECT pair_id, max({odds}) FILTER (pair_order = 'ab') AS d_ab,
+                   max({odds}) FILTER (pair_order = 'ba') AS d_ba{share}
             FROM judgment WHERE judge_id = $judge AND status = 'ok' AND coalesce(label_mass, 1) >= $mass
             GROUP BY pair_id
         )
         SELECT pair_id, coalesce(d_ab, 'nan'::DOUBLE) AS d_ab, coalesce(d_ba, 'nan'::DOUBLE) AS d_ba,
                (coalesce(list_position($verdicts, l.verdict), 1) - 1)::TINYINT AS verdict,
-               c.pair_id IS NOT NULL AS calibrates, role = 'pool' AS in_pool
+               c.pair_id IS NOT NULL AS calibrates, role = 'pool' AS in_pool{of_tie}
         FROM input LEFT JOIN reply USING (pair_id) LEFT JOIN label l USING (pair_id)
              LEFT JOIN calibration_label c USING (pair_id)
         ORDER BY position""",
         {"judge": judge_id, "mass": min_label_mass, "verdicts": list(VERDICTS)},
     )
     table = store.arrow("SELECT * EXCLUDE pair_id FROM judged")
-    return Judged(*(table[name].to_numpy() for name in ("d_ab", "d_ba", "verdict", "calibrates", "in_pool")))
+    return Judged(**{name: table[name].to_numpy() for name in table.column_names})
 
 
 def calibration_ids(store: Store) -> tuple[list[str], NDArray[np.int64]]:
@@ -83,14 +107,14 @@ def replace_decisions(
         label: code of `VERDICTS` for each pair; 0 is an abstention.
         reason: in words, for each pair.
     """
-    columns = {"p_a": scores.p_a, "log_odds": scores.log_odds, "bpe": scores.bpe}
+    names = ("p_a", "p_b", "p_tie", "log_odds", "bpe")
     rows = pa.table(
-        {**{name: _spread(column, answered) for name, column in columns.items()}, "label": label, "reason": reason}
+        {**{name: _spread(getattr(scores, name), answered) for name in names}, "label": label, "reason": reason}
     )
     with store.transaction(), store.incoming(rows):
         store.rows("DELETE FROM score")
         store.rows(
-            """INSERT INTO score SELECT pair_id, ?, p_a, log_odds, bpe FROM judged POSITIONAL JOIN incoming
+            """INSERT INTO score SELECT pair_id, ?, p_a, p_b, p_tie, log_odds, bpe FROM judged POSITIONAL JOIN incoming
             WHERE bpe IS NOT NULL""",
             [judge_id],
         )
