@@ -16,7 +16,7 @@ from curator.conformal import accept, calibrate, promise
 from curator.errors import StoreError
 from curator.options import Rule, Ties
 from curator.pair import JudgeInfo
-from curator.preference import entropy_at, preference
+from curator.preference import entropy_at
 from curator.quality import accuracy, auroc
 from curator.scoring import A, B, Scored, score_input
 from curator.sizing import labels_missing
@@ -116,7 +116,6 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
             more = labels_missing(rows.sureness[uses], rows.wrong[uses], rule.guarantee, rule.alpha, rule.delta)
             if more is not None:  # the draw is from all pairs, so that a group gets only its share
                 missing.append(-(-more * answered.size // max(1, int(here.sum()))))
-    odds = log_odds[answered]
     with store.transaction():
         number = add_calibration(
             store, judge.judge_id, calibrations, ties=rule.ties.value, group_by=rule.group_by,
@@ -126,7 +125,7 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
             accepted, answered, rows.sureness, any(one.found.threshold is not None for one in calibrations)
         )
         replace_decisions(
-            store, judge.judge_id, number, preference(odds, odds), answered,
+            store, judge.judge_id, number, scored.preference, answered,
             np.where(accepted, rows.label, np.int8(0)), reason,
         )  # fmt: skip
     judged = int(np.count_nonzero(answered & known.in_pool))
@@ -195,6 +194,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "judged": decided.judged,
         "failed": counts["pairs"] - decided.judged,
         "failures": failures,
+        "judge_ties": counts["judge_ties"],
         "calibration": {
             "n": sum(found.n for found in every), "errors": sum(found.n_errors for found in every),
             "accepted": sum(found.k for found in every), "accepted_errors": sum(found.errors for found in every),

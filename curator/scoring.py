@@ -12,9 +12,9 @@ from curator.combining import Combine, Combined, Missing, Panel, combine
 from curator.errors import InputError
 from curator.options import Rule
 from curator.pair import JudgeInfo
-from curator.preference import preference
+from curator.preference import Preference, preference
 from curator.store import Store
-from curator.store.decisions import VERDICTS, Judged, Replies, judged_pairs
+from curator.store.decisions import VERDICTS, Judged, judged_pairs
 from curator.store.judgments import PANEL, members
 
 Floats = NDArray[np.float64]
@@ -30,12 +30,14 @@ class Scored:
         judges: those of the panel, or the only one.
         each: log p_a - log p_b of each judge, shape (n_judges, n_pairs); NaN without a verdict in both orders.
         combined: what they come to together.
+        preference: the same of the pairs that have a verdict, with its probabilities and entropy.
     """
 
     judges: Sequence[JudgeInfo]
     known: Judged
     each: Floats
     combined: Combined
+    preference: Preference
 
 
 def panel_judge(judges: Sequence[JudgeInfo], panel: Panel) -> JudgeInfo:
@@ -75,14 +77,13 @@ def score_judges(store: Store, judges: Sequence[JudgeInfo], panel: Panel, rule: 
         store, [judge.judge_id for judge in judges], rule.min_label_mass,
         fit_fraction=panel.fit_fraction, group_by=rule.group_by,
     )  # fmt: skip
-    each = np.array([log_odds(replies) for replies in known.replies])
+    preferences = [preference(*replies.of(replies.answered)) for replies in known.replies]
+    each = np.full((len(judges), known.verdict.size), np.nan)
+    for row, replies, found in zip(each, known.replies, preferences, strict=True):
+        row[replies.answered] = found.log_odds
     side = np.select([known.verdict == A, known.verdict == B], [1, -1], 0)
-    return Scored(judges, known, each, combine(each, panel, known.fits, side, float(rule.alpha) / 2))
-
-
-def log_odds(replies: Replies) -> Floats:
-    """A judge's order-averaged log-odds; shape (n_pairs,), NaN without a verdict in both orders."""
-    found = np.full(replies.d_ab.shape, np.nan)
-    answered = ~(np.isnan(replies.d_ab) | np.isnan(replies.d_ba))
-    found[answered] = preference(replies.d_ab[answered], replies.d_ba[answered]).log_odds
-    return found
+    combined = combine(each, panel, known.fits, side, float(rule.alpha) / 2)
+    if len(judges) == 1:
+        return Scored(judges, known, each, combined, preferences[0])
+    odds = combined.log_odds[~np.isnan(combined.log_odds)]
+    return Scored(judges, known, each, combined, preference(odds, odds))

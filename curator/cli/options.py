@@ -102,7 +102,7 @@ rule = together(
     ),
     option(
         "--min-label-mass", type=Number(0, 1), default=0.25, show_default=True,
-        help="A reply in which the two labels hold less of the probability is no verdict.",
+        help="A reply in which the labels hold less of the probability is no verdict.",
     ),
     option("--group-by", metavar="FIELD", help="Keep the promise within each group of rows with one value of a field."),
     option(

@@ -28,6 +28,10 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
         why = "; ".join(f"{count} x {reason}" for reason, count in list(result["failures"].items())[:3])
         why = why or "no judgment in one order or in both"
         lines.append(f"not judged   {result['failed']:,} of {result['pairs']:,} pairs: {why}")
+    if result["judge_ties"]:
+        lines.append(
+            f"judge ties   {result['judge_ties']:,} pairs, which it calls equal: none of them is auto-labelled"
+        )
     lines += _panel_lines(result)
     if rows["n"]:
         lines.append(f"calibration  {rows['n']:,} labelled pairs, the judge not right on {rows['errors']:,}")

@@ -1,4 +1,4 @@
-"""Asks running SGLang servers, over their native `/generate`, for the log-probabilities of the two labels."""
+"""Asks running SGLang servers, over their native `/generate`, for the log-probabilities of the labels."""
 
 from __future__ import annotations
 

@@ -25,10 +25,31 @@ class Replies:
 
     Attributes:
         d_ab, d_ba: logprob(a) - logprob(b) in each order; NaN where there is no verdict.
+        tie_ab, tie_ba: P(equal) among the judge's labels; None where no reply of it has one for that.
     """
 
     d_ab: NDArray[np.float64]
     d_ba: NDArray[np.float64]
+    tie_ab: NDArray[np.float64] | None = None
+    tie_ba: NDArray[np.float64] | None = None
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Where there is a verdict in both orders."""
+        return ~(np.isnan(self.d_ab) | np.isnan(self.d_ba))
+
+    def of(self, which: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
+        """The arguments of `curator.preference.preference` for some of the pairs."""
+        columns = (self.d_ab, self.d_ba, self.tie_ab, self.tie_ba)
+        return tuple(column[which] for column in columns if column is not None)
+
+
+# A certain tie leaves nothing to a nor to b, and no preference between them.
+_ODDS = "CASE WHEN logprob_a = logprob_b THEN 0 ELSE logprob_a - logprob_b END"
+
+# The share of "equal" among the labels, each infinite logarithm by itself: of them, differences are not numbers.
+_TIE = """CASE WHEN logprob_tie IS NULL OR isinf(logprob_tie) THEN 0
+               ELSE 1 / (1 + exp(logprob_a - logprob_tie) + exp(logprob_b - logprob_tie)) END"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +95,32 @@ def judged_pairs(
     Raises:
         InputError: no row has such a field.
     """
-    columns = [f"d_{order}_{i}" for i in range(len(judge_ids)) for order in ("ab", "ba")]
-    replies = ", ".join(
-        f"max(logprob_a - logprob_b) FILTER (judge_id = $judge_{i} AND pair_order = '{order}') AS d_{order}_{i}"
-        for i in range(len(judge_ids))
-        for order in ("ab", "ba")
-    )
     judges = {f"judge_{i}": judge_id for i, judge_id in enumerate(judge_ids)}
+    with_ties = {
+        row[0]
+        for row in store.rows(
+            "SELECT DISTINCT judge_id FROM judgment WHERE logprob_tie IS NOT NULL AND list_contains(?, judge_id)",
+            [list(judge_ids)],
+        )
+    }
+    columns: dict[str, str] = {}
+    for name, judge_id in judges.items():
+        for order in ("ab", "ba"):
+            said = f"FILTER (judge_id = ${name} AND pair_order = '{order}')"
+            odds = _ODDS if judge_id in with_ties else "logprob_a - logprob_b"
+            columns[f"d_{order}_{name}"] = f"max({odds}) {said}"
+            if judge_id in with_ties:
+                columns[f"tie_{order}_{name}"] = f"max({_TIE}) {said}"
     grouped = group_by is not None
     store.rows(
         f"""CREATE OR REPLACE TEMP TABLE judged AS
         WITH reply AS (
-            SELECT pair_id, {replies} FROM judgment
+            SELECT pair_id, {", ".join(f"{made} AS {name}" for name, made in columns.items())} FROM judgment
             WHERE judge_id IN ({", ".join(f"${name}" for name in judges)})
               AND status = 'ok' AND coalesce(label_mass, 1) >= $mass
             GROUP BY pair_id
         )
-        SELECT pair_id, {", ".join(f"coalesce({name}, 'nan'::DOUBLE) AS {name}" for name in columns)},
+        SELECT pair_id, {", ".join(f"coalesce({name}, {_absent(name)}) AS {name}" for name in columns)},
                (coalesce(list_position($verdicts, l.verdict), 1) - 1)::TINYINT AS verdict,
                c.pair_id IS NOT NULL AS calibrates,
                c.pair_id IS NOT NULL AND md5(pair_id || 'fit' || $seed) < $cut AS fits,
@@ -114,9 +144,20 @@ def judged_pairs(
         if not any(name is not None for name in groups):
             raise InputError(f"no row of the input has a field {group_by!r} to group by")
     return Judged(
-        tuple(Replies(arrays[f"d_ab_{i}"], arrays[f"d_ba_{i}"]) for i in range(len(judge_ids))),
+        tuple(
+            Replies(
+                arrays[f"d_ab_{name}"], arrays[f"d_ba_{name}"],
+                arrays.get(f"tie_ab_{name}"), arrays.get(f"tie_ba_{name}"),
+            )
+            for name in judges
+        ),
         arrays["verdict"], arrays["calibrates"], arrays["fits"], arrays["in_pool"], group, groups,
     )  # fmt: skip
+
+
+def _absent(column: str) -> str:
+    """What stands where a judge has given no reply: no odds, and no share of "equal"."""
+    return "'nan'::DOUBLE" if column.startswith("d_") else "0"
 
 
 def hold_band(store: Store, band: NDArray[np.bool_]) -> None:
@@ -152,14 +193,14 @@ def replace_decisions(
         label: code of `VERDICTS` for each pair; 0 is an abstention.
         reason: in words, for each pair.
     """
-    columns = {"p_a": scores.p_a, "log_odds": scores.log_odds, "bpe": scores.bpe}
+    names = ("p_a", "p_b", "p_tie", "log_odds", "bpe")
     rows = pa.table(
-        {**{name: _spread(column, answered) for name, column in columns.items()}, "label": label, "reason": reason}
+        {**{name: _spread(getattr(scores, name), answered) for name in names}, "label": label, "reason": reason}
     )
     with store.transaction(), store.incoming(rows):
         store.rows("DELETE FROM score")
         store.rows(
-            """INSERT INTO score SELECT pair_id, ?, p_a, log_odds, bpe FROM judged POSITIONAL JOIN incoming
+            """INSERT INTO score SELECT pair_id, ?, p_a, p_b, p_tie, log_odds, bpe FROM judged POSITIONAL JOIN incoming
             WHERE bpe IS NOT NULL""",
             [judge_id],
         )

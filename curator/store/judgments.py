@@ -26,7 +26,8 @@ GROUP = 1_024
 _JUDGMENT = pa.schema(
     [
         ("pair_id", pa.string()), ("judge_id", pa.string()), ("pair_order", pa.string()),
-        ("logprob_a", pa.float64()), ("logprob_b", pa.float64()), ("label_mass", pa.float64()),
+        ("logprob_a", pa.float64()), ("logprob_b", pa.float64()), ("logprob_tie", pa.float64()),
+        ("label_mass", pa.float64()),
         ("status", pa.string()), ("reason", pa.string()),
         ("prompt_tokens", pa.int32()), ("cached_tokens", pa.int32()), ("seconds", pa.float64()),
     ]
@@ -70,6 +71,7 @@ def add_judgments(store: Store, judge_id: str, judgments: Sequence[Judgment]) ->
         "pair_order": [j.order.value for j in judgments],
         "logprob_a": [j.logprob_a for j in judgments],
         "logprob_b": [j.logprob_b for j in judgments],
+        "logprob_tie": [j.logprob_tie for j in judgments],
         "label_mass": [j.label_mass for j in judgments],
         "status": ["ok" if j.failed is None else "failed" for j in judgments],
         "reason": [j.failed or j.note for j in judgments],
@@ -78,7 +80,7 @@ def add_judgments(store: Store, judge_id: str, judgments: Sequence[Judgment]) ->
         "seconds": [j.seconds for j in judgments],
     }
     with store.incoming(pa.table(columns, schema=_JUDGMENT)):
-        store.rows("INSERT INTO judgment SELECT * FROM incoming")
+        store.rows("INSERT INTO judgment BY NAME SELECT * FROM incoming")
 
 
 def find_pending(store: Store, judge_id: str, *, band: bool = False) -> Pending:
