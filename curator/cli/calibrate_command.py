@@ -25,14 +25,14 @@ def command(db: Path, as_json: bool, **values: Any) -> int:
     Example:
       curator calibrate --db raw.curated/curator.duckdb --alpha 0.05 --guarantee pac
     """
-    from curator import pipeline
     from curator.cli.main import NO_THRESHOLD, OK
     from curator.cli.summary import decision_lines, print_json
+    from curator.deciding import recalibrate
     from curator.progress import clean
     from curator.store import open_store
 
     with open_store(db, create=False) as store:
-        result = pipeline.recalibrate(store, options.rule_choice(values))
+        result = recalibrate(store, options.rule_choice(values))
     if as_json:
         print_json(result)
     else:

@@ -33,8 +33,11 @@ def command(as_json: bool, min_label_mass: float, **values: Any) -> int:
     from curator.judging import examine
     from curator.progress import Terminal, clean
 
+    choices = options.judge_choices(values)
+    if len(choices) > 1 or choices[0].log:
+        raise click.UsageError("one judge at a time: name a server, a model or nothing")
     with tempfile.TemporaryDirectory() as scratch:
-        result = asyncio.run(examine(options.judge_choice(values), min_label_mass, Path(scratch), Terminal()))
+        result = asyncio.run(examine(choices[0], min_label_mass, Path(scratch), Terminal()))
     if as_json:
         print_json(result)
     else:

@@ -31,7 +31,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE judge (
         judge_id VARCHAR NOT NULL,       -- content hash of name, engine and settings
         name VARCHAR NOT NULL,
-        engine VARCHAR NOT NULL,         -- sglang | embedded | recorded
+        engine VARCHAR NOT NULL,         -- sglang | embedded | recorded | panel (several judges as one)
         settings VARCHAR NOT NULL,       -- JSON: model, weights, template, labels, ...
         details VARCHAR NOT NULL,        -- JSON: what makes no other judge (the server's version)
         demonstration BOOLEAN NOT NULL   -- too small to be trusted with real data
@@ -76,8 +76,10 @@ MIGRATIONS: tuple[str, ...] = (
         log_odds DOUBLE NOT NULL,        -- of the response with more than half of the probability; 0: neither has
         bpe DOUBLE NOT NULL
     );
-    CREATE TABLE calibration (           -- append-only
+    CREATE TABLE calibration (           -- append-only; with --group-by, one row a group
         calibration_id INTEGER NOT NULL,
+        group_by VARCHAR,                -- field of the raw rows
+        group_name VARCHAR,              -- its value; NULL with group_by: the groups too small for their own threshold
         judge_id VARCHAR NOT NULL,
         guarantee VARCHAR NOT NULL,
         alpha VARCHAR NOT NULL,          -- exact: a fraction as text
