@@ -48,7 +48,7 @@ def judged_pairs(store: Store, judge_id: str, min_label_mass: float) -> Judged:
             GROUP BY pair_id
         )
         SELECT pair_id, coalesce(d_ab, 'nan'::DOUBLE) AS d_ab, coalesce(d_ba, 'nan'::DOUBLE) AS d_ba,
-               (coalesce(list_position($verdicts, l.verdict), 1) - 1)::TINYINT AS verdict,
+               (coalesce(list_position($verdicts, coalesce(c.verdict, l.verdict)), 1) - 1)::TINYINT AS verdict,
                c.pair_id IS NOT NULL AS calibrates, role = 'pool' AS in_pool
         FROM input LEFT JOIN reply USING (pair_id) LEFT JOIN label l USING (pair_id)
              LEFT JOIN calibration_label c USING (pair_id)
