@@ -32,6 +32,7 @@ def label(
     min_label_mass: float = 0.25,
     input_format: str | None = None,
     limit: int | None = None,
+    audit: float = 0.0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Label raw pairs; see `curator label --help` for what each argument means.
@@ -64,5 +65,6 @@ def label(
         calibration=None if calibration is None else str(calibration),
         input_format=input_format,
         limit=limit,
+        audit=audit,
     )
     return pipeline.label(options, progress or Progress())

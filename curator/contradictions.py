@@ -28,7 +28,7 @@ class Kind(StrEnum):
     """How three verdicts about three responses contradict each other: no ranking, ties allowed, agrees with them."""
 
     CYCLE = "cycle"  # 1 > 2 > 3, yet 3 > 1
-    EQUALS = "equals"  # 1 = 2 = 3, yet 3 > 1
+    EQUAL = "equal"  # 1 = 2 = 3, yet 3 > 1
     CHAIN = "chain"  # 1 > 2 > 3, yet 3 = 1
 
 
@@ -175,7 +175,7 @@ def _contradicting(edges: _Edges, triangle: Ints) -> tuple[Ints, Ints, Ints, Flo
     odd = np.where(ties == 1, tie.argmax(axis=1), np.where(ties == 2, (~tie).argmax(axis=1), 2))
     turn = (np.arange(3) + odd[:, None] + 1) % 3
     triangle, around = (np.take_along_axis(array, turn, axis=1) for array in (triangle, around))
-    kinds = np.array([KINDS.index(Kind.CYCLE), KINDS.index(Kind.CHAIN), KINDS.index(Kind.EQUALS)])
+    kinds = np.array([KINDS.index(Kind.CYCLE), KINDS.index(Kind.CHAIN), KINDS.index(Kind.EQUAL)])
     return kinds[ties], around, triangle, np.where(tie, np.inf, value).min(axis=1, initial=np.inf)
 
 

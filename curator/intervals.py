@@ -1,6 +1,8 @@
-"""How far a share seen in a sample may be from the true one. Pure."""
+"""How far an error rate seen in a sample may be from the true one, and the sentence that says so. Pure."""
 
 from __future__ import annotations
+
+from typing import Any
 
 
 def clopper_pearson(errors: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -37,3 +39,30 @@ def clopper_pearson(errors: int, n: int, confidence: float = 0.95) -> tuple[floa
     low = float(beta.ppf(tail, errors, n - errors + 1)) if errors else 0.0
     high = float(beta.isf(tail, errors + 1, n - errors)) if errors < n else 1.0
     return low, high
+
+
+def audit_sentence(audit: dict[str, Any]) -> str:
+    """What an audit shows, and no more.
+
+    Args:
+        audit: the object under `audit` in `run.json`.
+    """
+    drawn, labelled, accepted = audit["drawn"], audit["labelled"], audit["accepted"]
+    of = f"{drawn:,} of the {accepted:,} accepted pairs are drawn at random for people to check"
+    if not labelled:
+        return f"{of}. None is labelled yet: nothing is known of the error."
+    said = f"{of}; {labelled:,} are labelled, {audit['errors']:,} of them not as the judge did."
+    if audit["ties_left_out"]:
+        said += f" {audit['ties_left_out']:,} ties are left out."
+    if audit["low"] is not None:
+        said += (
+            f" The error among the accepted pairs is {audit['error']:.3g}, between {audit['low']:.3g} and "
+            f"{audit['high']:.3g} ({audit['confidence']:.0%} interval, Clopper-Pearson)"
+        )
+        said += "." if labelled == drawn else ", if it is chance which of the drawn pairs have no label yet."
+    elif labelled < drawn:
+        said += (
+            " Some were labelled before, and not at random: what this says of the error can be told when all drawn "
+            "pairs are labelled."
+        )
+    return said

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curator import __version__
+from curator.auditing import audit_result
 from curator.conformal import Calibration, accept, calibrate, labels_missing, promise
 from curator.errors import Interrupted, StoreError
 from curator.exports.card import dataset_card
@@ -28,6 +29,7 @@ from curator.pair import JudgeInfo
 from curator.preference import entropy_at, preference
 from curator.progress import Progress
 from curator.store import Store, open_store, views
+from curator.store.audits import draw_audit
 from curator.store.decisions import (
     VERDICTS,
     add_calibration,
@@ -70,6 +72,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
             raise Interrupted(f"stopped; {asked.asked} judgments are kept, and the same command goes on from there")
         decided = decide(store, asked.judge, options.rule)
         draw(store, decided)
+        draw_audit(store, options.audit)
         result = _result(store, decided, added, rejected, asked, time.monotonic() - start)
         export_dataset(store, result, options.out / "dataset")
         export_queue(store, options.out / "queue.jsonl")
@@ -242,13 +245,17 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "labels_missing": decided.missing,
         "labelled": counts["labelled"],
         "dataset": views.dataset_counts(store),
-        "queue": {"tasks": counts["waiting"], "calibration_draw": counts["waiting_for_calibration"]},
+        "queue": {
+            "tasks": counts["waiting"], "calibration_draw": counts["waiting_for_calibration"],
+            "audit": counts["waiting_for_audit"], "again": counts["waiting_again"],
+        },
         "judge": {
             "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
             "demonstration": judge.demonstration, "settings": judge.settings, "details": judge.details,
             "first_shown_preferred": replies.first_shown,
         },
         "promise": promise(found),
+        "audit": audit_result(store),
         "tokens": replies.tokens,
         "cached_tokens": replies.cached_tokens,
     }  # fmt: skip
@@ -286,6 +293,8 @@ def recalibrate(store: Store, rule: Rule) -> Result:
     judge = latest_judge(store)
     if judge is None:
         raise StoreError(f"{store.path}: nothing is judged yet; run `curator label` first")
-    result = decision_result(store, decide(store, judge, rule))
+    decided = decide(store, judge, rule)
+    draw_audit(store, 0)
+    result = decision_result(store, decided)
     views.add_run(store, __version__, "calibrate", result)
     return result

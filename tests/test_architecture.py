@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "curator"
 
-PURE = ("pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes")
+PURE = ("pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "contradictions", "intervals")
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "curator"}
 EDGES = ("store", "judges", "formats", "exports")
 
@@ -48,6 +48,7 @@ def test_edges_do_not_know_each_other(edge: str) -> None:
         "unchanged",
         "recorder",
         "costing",
+        "auditing",
         "cli",
         "api",
     )

@@ -88,6 +88,12 @@ rule = together(
     ),
 )  # fmt: skip
 
+audit = option(
+    "--audit", type=Number(0, 1), default=0.0, metavar="SHARE", show_default=True,
+    help="Have people check a random sample of the accepted pairs, hidden among the others, to see the error that was "
+    "really bought. What was drawn once stays drawn.",
+)  # fmt: skip
+
 judge = together(
     option("--judge-url", metavar="URL", multiple=True, help="A running SGLang server; repeat for equal servers."),
     option("--judge-model", metavar="NAME", help="A model to serve with SGLang on this machine for this run."),

@@ -12,7 +12,8 @@ from curator.prompts import prompt_from_json
 from curator.store.connection import Store
 
 _ACCEPTED = """
-    SELECT pair_id, label, calibration_id, md5_number_lower('audit' || $seed || pair_id) / 18446744073709551616 AS chance
+    SELECT pair_id, label, calibration_id,
+           md5_number_lower('audit' || $seed || pair_id) / 18446744073709551616 AS chance
     FROM decision WHERE decision = 'accept' AND pair_id IN (SELECT pair_id FROM input WHERE role = 'pool')
 """
 """The accepted pairs, each with a number in [0, 1) that nothing but the store's seed decides, now and ever."""
