@@ -49,12 +49,12 @@ def audit_result(store: Store) -> dict[str, Any] | None:
 
 
 def doubtful_labels(store: Store, min_label_mass: float, top: int) -> dict[str, Any]:
-    """Human labels that judges contradict or disagree about, the most strongly contradicted first.
+    """Human labels that judges contradict, the most strongly first, and then those about which judges are of two minds.
 
-    Every judge that judged a pair in both orders has a say. `strength` is the mean of their log-odds for the response
-    that people chose, `spread` the standard deviation over judges. A label is contradicted where the strength is below
-    0, and ambiguous where it is no further from 0 than the spread. Ties and skips are nobody's preference and are not
-    doubted.
+    Every judge that judged a pair in both orders has a say. `preference` is the mean of their probabilities that the
+    response people chose is better, `spread` the standard deviation over judges, `strength` the mean of the log-odds. A
+    label is ambiguous where the preference is no further from one half than the spread, and else contradicted where it
+    is below. Ties and skips are nobody's preference and are not doubted.
     """
     replies = audits.replies_to_labelled(store, min_label_mass)
     pair = replies["pair"].to_numpy()
@@ -62,9 +62,9 @@ def doubtful_labels(store: Store, min_label_mass: float, top: int) -> dict[str, 
     said_a = np.asarray(replies["verdict"].to_numpy(zero_copy_only=False) == "a", dtype=bool)
     odds = preference(replies["d_ab"].to_numpy(), replies["d_ba"].to_numpy()).log_odds
     found = strength(pair, np.where(said_a, odds, -odds), shown.size)
-    ambiguous = np.abs(found.mean) <= found.spread
-    doubtful = np.flatnonzero((found.mean < 0) | ambiguous)
-    chosen = doubtful[np.argsort(found.mean[doubtful], kind="stable")][:top]
+    ambiguous, contradicted = found.ambiguous, found.contradicted
+    doubtful = np.flatnonzero(contradicted | ambiguous)
+    chosen = doubtful[np.lexsort((found.log_odds[doubtful], ambiguous[doubtful]))][:top]
     ids = replies["pair_id"].take(first[chosen]).to_pylist()
     details = audits.pair_details(store, ids, SHOWN)
     threshold = audits.threshold(store)
@@ -73,7 +73,8 @@ def doubtful_labels(store: Store, min_label_mass: float, top: int) -> dict[str, 
             "pair_id": pair_id,
             "verdict": "a" if said_a[first[i]] else "b",
             "reading": "ambiguous" if ambiguous[i] else "contradicted",
-            "strength": float(found.mean[i]),
+            "strength": float(found.log_odds[i]),
+            "preference": float(found.preference[i]),
             "spread": float(found.spread[i]) if found.judges[i] > 1 else None,
             "judges": int(found.judges[i]),
             **{key: details[pair_id][key] for key in ("recheck", "file", "line", "prompt")},
@@ -83,9 +84,11 @@ def doubtful_labels(store: Store, min_label_mass: float, top: int) -> dict[str, 
     return {
         "labelled": audits.preferred_by_people(store),
         "judged": int(shown.size),
-        "contradicted": int(np.count_nonzero((found.mean < 0) & ~ambiguous)),
+        "contradicted": int(np.count_nonzero(contradicted)),
         "ambiguous": int(np.count_nonzero(ambiguous)),
-        "confident": None if threshold is None else int(np.count_nonzero((-found.mean >= threshold) & ~ambiguous)),
+        "confident": None
+        if threshold is None
+        else int(np.count_nonzero(contradicted & (-found.log_odds >= threshold))),
         "rechecks": audits.rechecked(store),
         "listed": listed,
     }

@@ -184,18 +184,32 @@ class Strength:
     """What judges make of each human verdict. Every array has shape (n_pairs,).
 
     Attributes:
-        mean: log-odds of the response that people chose, averaged over judges; below 0, they prefer the other.
-        spread: standard deviation of these log-odds over judges; 0 where there is one judge.
+        log_odds: of the response that people chose, averaged over judges; below 0, they prefer the other.
+        preference: their mean probability that it is better, in [0, 1].
+        spread: standard deviation of that probability over judges; 0 where there is one judge.
         judges: how many judged the pair.
     """
 
-    mean: Floats
+    log_odds: Floats
+    preference: Floats
     spread: Floats
     judges: Ints
+
+    @property
+    def ambiguous(self) -> NDArray[np.bool_]:
+        """Where judges have no preference, or disagree by as much as they have."""
+        return np.asarray(np.abs(self.preference - 0.5) <= self.spread)
+
+    @property
+    def contradicted(self) -> NDArray[np.bool_]:
+        return np.asarray((self.preference < 0.5) & ~self.ambiguous)
 
 
 def strength(pair: ArrayLike, log_odds: ArrayLike, n_pairs: int) -> Strength:
     """Mean and spread over judges of the preference for what people chose.
+
+    The spread is that of probabilities: on the scale of log-odds, one judge who is very sure would make judges who
+    agree look divided.
 
     Args:
         pair: which pair each reply is about, 0 to n_pairs - 1; shape (n_replies,). Each pair has a reply at least.
@@ -205,12 +219,12 @@ def strength(pair: ArrayLike, log_odds: ArrayLike, n_pairs: int) -> Strength:
     Raises:
         ValueError: shapes differ, a value is NaN, or a pair has no reply.
 
-    Source: Wang et al., Secrets of RLHF in Large Language Models Part II, arXiv:2401.06080: with the strengths of
-    several reward models, a low mean marks labels that are likely wrong, a mean near 0 ambiguous ones.
+    Source: Wang et al., Secrets of RLHF in Large Language Models Part II, arXiv:2401.06080: over several reward models,
+    a low mean preference marks labels that are likely wrong, one near indifference ambiguous pairs.
 
-    >>> found = strength([0, 0, 1], [1.0, 3.0, -2.0], 2)
-    >>> found.mean.tolist(), found.spread.tolist(), found.judges.tolist()
-    ([2.0, -2.0], [1.0, 0.0], [2, 1])
+    >>> found = strength([0, 0, 1], [0.0, 2.0, -2.0], 2)
+    >>> found.log_odds.tolist(), found.preference.round(3).tolist(), found.spread.round(3).tolist()
+    ([1.0, -2.0], [0.69, 0.119], [0.19, 0.0])
     """
     place, values = np.asarray(pair, dtype=np.int64), np.asarray(log_odds, dtype=np.float64)
     if place.shape != values.shape or np.isnan(values).any():
@@ -219,6 +233,7 @@ def strength(pair: ArrayLike, log_odds: ArrayLike, n_pairs: int) -> Strength:
     if judges.size != n_pairs or not judges.all():
         raise ValueError(f"each of the {n_pairs} pairs must have a reply, and no other")
     values = np.clip(values, -MOST_LOG_ODDS, MOST_LOG_ODDS)
-    mean = np.bincount(place, values, minlength=n_pairs) / judges
-    spread = np.sqrt(np.bincount(place, (values - mean[place]) ** 2, minlength=n_pairs) / judges)
-    return Strength(mean, spread, judges)
+    chosen = 1 / (1 + np.exp(-values))
+    mean = np.bincount(place, chosen, minlength=n_pairs) / judges
+    spread = np.sqrt(np.bincount(place, (chosen - mean[place]) ** 2, minlength=n_pairs) / judges)
+    return Strength(np.bincount(place, values, minlength=n_pairs) / judges, mean, spread, judges)

@@ -12,7 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "curator"
 
-PURE = ("pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "contradictions", "intervals")
+PURE = (
+    "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes",
+    "contradictions", "intervals",
+)  # fmt: skip
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "curator"}
 EDGES = ("store", "judges", "formats", "exports")
 

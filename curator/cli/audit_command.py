@@ -15,6 +15,8 @@ SAYS = {
     "chain": "1 > 2 > 3, yet 3 = 1",
 }
 
+KINDS = {"cycle": "cycles", "equal": "equals that are not", "chain": "chains whose ends are equal"}
+
 
 @click.command("audit")
 @options.db
@@ -30,11 +32,13 @@ def command(
 ) -> None:
     """Check labels: the error bought, labels that judges contradict, verdicts that contradict each other.
 
-    Strength is the log-odds that judges give to the response people chose, averaged over all judges that judged the
-    pair; far below 0 the label is likely wrong. Spread is the standard deviation over judges: where it is as large as
-    the strength, the pair is ambiguous. No label is changed: --requeue puts the listed pairs back in the queue, where
-    they look like all others. The second label does not calibrate and leaves the first in the store; the data set has
-    the second, unless it is a skip. Each pair comes back once.
+    Strength and preference are the log-odds and the probability that judges give to the response people chose, averaged
+    over all judges that judged the pair: far below 0, and below 1/2, the label is likely wrong. Spread is the standard
+    deviation of the probability over judges: where it reaches beyond 1/2, the pair is ambiguous.
+
+    No label is changed: --requeue puts the listed pairs back in the queue, where they look like all others. The second
+    label does not calibrate and leaves the first in the store; the data set has the second, unless it is a skip. Each
+    pair comes back once.
 
     \b
     Examples:
@@ -80,7 +84,8 @@ def _summary(result: dict[str, Any]) -> list[str]:
         )
     for who in ("judge", "people"):
         found = result["contradictions"][who]
-        kinds = [f"{found[f'{kind}s']:,} of {says}" for kind, says in SAYS.items() if found[f"{kind}s"]]
+        kinds = [f"{found[f'{kind}s']:,} {name}" for kind, name in KINDS.items() if found[f"{kind}s"]]
+        bad = sum(found[f"{kind}s"] for kind in KINDS)
         limited = ""
         if found["limited_prompts"]:
             limited = (
@@ -88,8 +93,8 @@ def _summary(result: dict[str, Any]) -> list[str]:
                 "only so many are looked at"
             )
         lines.append(
-            f"{'rankings' if who == 'judge' else '':13}{who}: {', '.join(kinds) or 'no contradiction'}, in "
-            f"{found['triples']:,} triples of one prompt{limited}"
+            f"{'rankings' if who == 'judge' else '':13}{who}: {bad:,} of {found['triples']:,} triples of one prompt "
+            f"contradict themselves{': ' if kinds else ''}{', '.join(kinds)}{limited}"
         )
     audit = result["audit"]
     lines += wrapped("audit", "none was drawn." if audit is None else audit_sentence(audit))
@@ -98,16 +103,17 @@ def _summary(result: dict[str, Any]) -> list[str]:
 
 def _labels(listed: list[dict[str, Any]]) -> list[str]:
     """The doubtful labels as a table."""
-    lines = [f"{'pair_id':34}{'human':7}{'strength':>9}{'spread':>8}{'judges':>8}  {'reading':21}where and prompt"]
+    if not listed:
+        return ["no human label is in doubt"]
+    form = "{:34}{:7}{:>9}{:>8}{:>8}{:>8}  {:21}{}"
+    lines = [form.format("pair_id", "human", "strength", "prefer", "spread", "judges", "reading", "where and prompt")]
     for row in listed:
         spread = "-" if row["spread"] is None else f"{row['spread']:.2f}"
-        where = _line(f"{row['file']}:{row['line']}")
         asked = {None: "", "waiting": ", asked", "answered": ", again"}[row["recheck"]]
-        lines.append(
-            f"{row['pair_id']:34}{row['verdict']:7}{row['strength']:9.2f}{spread:>8}{row['judges']:8}  "
-            f"{row['reading'] + asked:21}{where}  {_line(row['prompt'])}"
-        )
-    return lines if listed else ["no human label is in doubt"]
+        numbers = (f"{row['strength']:.2f}", f"{row['preference']:.2f}", spread, row["judges"])
+        where = f"{_line(row['file'])}:{row['line']}  {_line(row['prompt'])}"
+        lines.append(form.format(row["pair_id"], row["verdict"], *numbers, row["reading"] + asked, where))
+    return lines
 
 
 def _contradictions(who: str, listed: list[dict[str, Any]]) -> list[str]:
