@@ -39,6 +39,7 @@ def label(
     group_min: int = GROUP_MIN,
     input_format: str | None = None,
     limit: int | None = None,
+    audit: float = 0.0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Label raw pairs; see `curator label --help` for what each argument means.
@@ -75,6 +76,7 @@ def label(
         calibration=None if calibration is None else str(calibration),
         input_format=input_format,
         limit=limit,
+        audit=audit,
     )
     return pipeline.label(options, progress or Progress())
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curator.auditing import audit_result
 from curator.conformal import accept, calibrate, promise
 from curator.errors import StoreError
 from curator.options import Rule, Ties
@@ -21,6 +22,7 @@ from curator.quality import accuracy, auroc
 from curator.scoring import A, B, Scored, score_input
 from curator.sizing import labels_missing
 from curator.store import Store, views
+from curator.store.audits import draw_audit
 from curator.store.decisions import (
     GroupCalibration,
     add_calibration,
@@ -217,7 +219,10 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "labels_missing": decided.missing,
         "labelled": counts["labelled"],
         "dataset": views.dataset_counts(store),
-        "queue": {"tasks": counts["waiting"], "calibration_draw": counts["waiting_for_calibration"]},
+        "queue": {
+            "tasks": counts["waiting"], "calibration_draw": counts["waiting_for_calibration"],
+            "audit": counts["waiting_for_audit"], "again": counts["waiting_again"],
+        },
         "judge": {
             "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
             "demonstration": judge.demonstration, "settings": judge.settings, "details": judge.details,
@@ -227,6 +232,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "judges": each,
         "panel": _panel(decided, each),
         "promise": group_promise(decided),
+        "audit": audit_result(store),
         "tokens": sum(one["tokens"] for one in each),
         "cached_tokens": sum(one["cached_tokens"] for one in each),
     }  # fmt: skip
@@ -322,6 +328,8 @@ def recalibrate(store: Store, rule: Rule) -> Result:
     judge = latest_judge(store)
     if judge is None:
         raise StoreError(f"{store.path}: nothing is judged yet; run `curator label` first")
-    result = decision_result(store, decide(store, judge, rule))
+    decided = decide(store, judge, rule)
+    draw_audit(store, 0)
+    result = decision_result(store, decided)
     views.add_run(store, __version__, "calibrate", result)
     return result

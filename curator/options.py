@@ -110,7 +110,11 @@ def judge_choices(
 
 @dataclass(frozen=True, slots=True)
 class LabelOptions:
-    """Everything `curator label` can be told."""
+    """Everything `curator label` can be told.
+
+    Attributes:
+        audit: share of the accepted pairs that people check, 0 to 1.
+    """
 
     raw: str
     out: Path
@@ -122,6 +126,11 @@ class LabelOptions:
     input_format: str | None = None
     limit: int | None = None
     strict: bool = False
+    audit: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.audit <= 1:
+            raise ValueError(f"audit is a share of the accepted pairs between 0 and 1, not {self.audit}")
 
 
 def default_out(raw: str) -> Path:

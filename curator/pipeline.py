@@ -22,6 +22,7 @@ from curator.options import LabelOptions
 from curator.progress import Progress
 from curator.scoring import panel_judge
 from curator.store import Store, open_store, views
+from curator.store.audits import draw_audit
 from curator.store.judgments import add_judge
 from curator.store.labels import draw_for_calibration, drawn_without_label
 from curator.store.pairs import Added
@@ -59,6 +60,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         add_judge(store, judge)
         decided = decide(store, judge, options.rule)
         draw(store, decided)
+        draw_audit(store, options.audit)
         result = _result(store, decided, added, rejected, asked, time.monotonic() - start)
         export_dataset(store, result, options.out / "dataset")
         export_queue(store, options.out / "queue.jsonl")

@@ -13,17 +13,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "curator"
 
 PURE = (
-    "pair",
-    "preference",
-    "conformal",
-    "prompts",
-    "errors",
-    "options",
-    "planning",
-    "prefixes",
-    "combining",
-    "quality",
-)
+    "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "combining", "quality",
+    "sizing", "contradictions", "intervals",
+)  # fmt: skip
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "curator"}
 EDGES = ("store", "judges", "formats", "exports")
 
@@ -61,6 +53,7 @@ def test_edges_do_not_know_each_other(edge: str) -> None:
         "scoring",
         "deciding",
         "costing",
+        "auditing",
         "cli",
         "api",
     )

@@ -24,6 +24,7 @@ COMMANDS = {
     "export": "Write the training data set again.",
     "queue": "Write the tasks for people again.",
     "status": "Say what the store holds and what was promised.",
+    "audit": "Check labels: the error bought, labels that judges contradict, verdicts that contradict each other.",
     "doctor": "Check a judge: is it up, does it answer, is it biased.",
     "sql": "Ask the store a question in SQL.",
 }

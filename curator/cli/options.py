@@ -132,6 +132,12 @@ panel = together(
     ),
 )  # fmt: skip
 
+audit = option(
+    "--audit", type=Number(0, 1), default=0.0, metavar="SHARE", show_default=True,
+    help="Have people check a random sample of the accepted pairs, hidden among the others, to see the error that was "
+    "really bought. What was drawn once stays drawn.",
+)  # fmt: skip
+
 judge = together(
     option(
         "--judge-url", metavar="URL", multiple=True,

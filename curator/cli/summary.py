@@ -10,6 +10,8 @@ from typing import Any
 import click
 import orjson
 
+from curator.intervals import audit_sentence
+
 
 def print_json(value: Any) -> None:
     """An object as JSON on standard output."""
@@ -50,9 +52,11 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
         f"abstained {result['abstained']:,}"
     )
     lines += _group_lines(result)
-    lines += _wrapped("promise", result["promise"])
+    lines += wrapped("promise", result["promise"])
+    if (audit := result.get("audit")) is not None:
+        lines += wrapped("audit", audit_sentence(audit))
     for note in _notes(result):
-        lines += _wrapped("note", note)
+        lines += wrapped("note", note)
     return lines
 
 
@@ -99,7 +103,8 @@ def _group_lines(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _wrapped(name: str, text: str) -> list[str]:
+def wrapped(name: str, text: str) -> list[str]:
+    """Lines of a long text under its name."""
     return wrap(f"{name:13}{text}", 100, subsequent_indent=" " * 13)
 
 
@@ -142,8 +147,13 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
     rate = f" in {seconds:.3g} s ({speed:,.3g} pairs/s{cost})" if timed else ""
     tasks, draw = result["queue"]["tasks"], result["queue"]["calibration_draw"]
     parts = [f"{draw:,} of the random calibration draw"] if draw else []
-    if tasks - draw:
-        parts.append(f"{tasks - draw:,} the judge abstained on, least sure first")
+    audited, again = result["queue"]["audit"], result["queue"]["again"]
+    if rest := tasks - draw - audited - again:
+        parts.append(f"{rest:,} the judge abstained on, least sure first")
+    hidden = [f"{audited:,} of the audit"] if audited else []
+    hidden += [f"{again:,} asked about again"] if again else []
+    if hidden:
+        parts.append(f"{'among them ' if rest else ''}{' and '.join(hidden)}")
     queue = f"{tasks:,} pairs for people" + (f": {', then '.join(parts)}" if parts else "")
     lines = [
         f"rows         {result['rows']:,} = {result['pairs']:,} pairs + {result['duplicates']:,} duplicates "

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from curator.intervals import audit_sentence
+
 _SIZES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -72,6 +74,7 @@ def _body(result: dict[str, Any], rows: dict[str, int]) -> str:
     )
     threshold, panel, groups = result["threshold"], result["panel"], _groups(result)
     several = "" if panel is None else _several(result["judges"], panel)
+    audit = "" if result.get("audit") is None else f"\n## The audit\n\n{audit_sentence(result['audit'])}\n"
     accepted = "none" if threshold is None else f"BPE at most {threshold['bpe']:.6g} nats"
     return f"""# Preference pairs labelled with curator
 
@@ -83,7 +86,7 @@ def _body(result: dict[str, Any], rows: dict[str, int]) -> str:
 
 {groups}It is about the {result["accepted"]} pairs that the rule accepted out of {result["pool"]}, and about
 agreement with the people who labelled the calibration rows. It says nothing about single pairs, nor about other data.
-
+{audit}
 ## How the labels were made
 
 | | |

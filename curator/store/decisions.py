@@ -121,7 +121,7 @@ def judged_pairs(
             GROUP BY pair_id
         )
         SELECT pair_id, {", ".join(f"coalesce({name}, {_absent(name)}) AS {name}" for name in columns)},
-               (coalesce(list_position($verdicts, l.verdict), 1) - 1)::TINYINT AS verdict,
+               (coalesce(list_position($verdicts, coalesce(c.verdict, l.verdict)), 1) - 1)::TINYINT AS verdict,
                c.pair_id IS NOT NULL AS calibrates,
                c.pair_id IS NOT NULL AND md5(pair_id || 'fit' || $seed) < $cut AS fits,
                role = 'pool' AS in_pool
