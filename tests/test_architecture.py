@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "curator"
 
-PURE = ("pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes")
+PURE = ("pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "quality", "signals")
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "curator"}
 EDGES = ("store", "judges", "formats", "exports")
 
