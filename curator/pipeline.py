@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curator import __version__
-from curator.conformal import Calibration, accept, calibrate, labels_missing, promise
+from curator.conformal import Calibration, accept, calibrate, promise
 from curator.errors import Interrupted, StoreError
 from curator.exports.card import dataset_card
 from curator.exports.trl import write_dataset
@@ -27,6 +27,7 @@ from curator.options import LabelOptions, Rule, Ties
 from curator.pair import JudgeInfo
 from curator.preference import entropy_at, preference
 from curator.progress import Progress
+from curator.sizing import labels_missing
 from curator.store import Store, open_store, views
 from curator.store.decisions import (
     VERDICTS,
