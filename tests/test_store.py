@@ -205,7 +205,9 @@ def test_readings_of_one_order_become_their_mean(store: Store) -> None:
     ]  # fmt: skip
     begin_readings(store)
     for part in (rows[:4], rows[4:]):
-        keep_readings(store, pa.table([pa.array(column) for column in zip(*part, strict=True)], names=[*"nopab"]))
+        table = pa.table([pa.array(column) for column in zip(*part, strict=True)], names=[*"nopab"])
+        stated = [0.75 if row[2] == 1.0 else 0.25 if row[2] == 0.0 else None for row in part]
+        keep_readings(store, table.append_column("s", pa.array(stated, pa.float64())))
     assert add_readings(store, JUDGE.judge_id) == 8
     found = store.rows(
         """SELECT source_id, pair_order, exp(logprob_a), exp(logprob_b), status FROM judgment JOIN input_row
@@ -217,6 +219,8 @@ def test_readings_of_one_order_become_their_mean(store: Store) -> None:
     ]  # fmt: skip
     assert [row[2] for row in found if row[2] is not None] == pytest.approx([2 / 3, 0.25, 1.0, 1.0, 0.8187308])
     assert found[2][3] == 0.0
+    stated = store.rows("SELECT stated_p_a FROM judgment JOIN input_row USING (pair_id) ORDER BY source_id, pair_order")
+    assert [row[0] for row in stated] == [pytest.approx(1.75 / 3), None, 0.75, 0.75, None, None]
     # The same log again has nothing to say, but for the failure.
     assert find_pending(store, JUDGE.judge_id).questions == 1
 

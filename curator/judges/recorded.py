@@ -25,7 +25,7 @@ BLOCK_ROWS, BLOCK_BYTES = 20_000, 16 * 2**20
 
 _ROW = (
     ("judge", pa.string()), ("order", pa.string()), ("p_a", pa.float64()), ("logprob_a", pa.float64()),
-    ("logprob_b", pa.float64()), ("verdict", pa.string()), ("failed", pa.bool_()),
+    ("logprob_b", pa.float64()), ("verdict", pa.string()), ("failed", pa.bool_()), ("confidence", pa.float64()),
 )  # fmt: skip
 
 _MODES = [(kind, extra) for extra in ("error", "ignore") for kind in (pa.string(), pa.int64())]
@@ -38,11 +38,12 @@ _HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
 READING = pa.schema(
     [
         ("name", pa.string()), ("judge", pa.string()), ("pair_order", pa.string()), ("p_a", pa.float64()),
-        ("logprob_a", pa.float64()), ("logprob_b", pa.float64()),
+        ("logprob_a", pa.float64()), ("logprob_b", pa.float64()), ("stated_p_a", pa.float64()),
     ]
 )  # fmt: skip
 """A reading: the row's id or pair_id; who judged; "ab", "ba", or "both" for a judgment that is already an average; P(a
-preferred), null where the judge failed; the log-probabilities, where the log has them."""
+preferred), null where the judge failed; the log-probabilities, where the log has them; P(a preferred) by the confidence
+that the judge stated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +128,14 @@ def _parsed(text: bytes, kind: pa.DataType, extra: str) -> pa.Table | None:
 
 def _proven(table: pa.Table) -> NDArray[np.bool_]:
     """Which rows match the schema for certain. Of one with null for its verdict it is not known whether it had any."""
-    p, a, b = (table[name].to_numpy() for name in ("p_a", "logprob_a", "logprob_b"))  # null becomes NaN
+    # Null becomes NaN.
+    p, a, b, sure = (table[name].to_numpy() for name in ("p_a", "logprob_a", "logprob_b", "confidence"))
     order = pc.is_in(table["order"], pa.array(["ab", "ba", "both"]))
     verdict = pc.is_in(table["verdict"], pa.array(["a", "b", "tie"]))
     named = pc.and_(table["id"].is_valid(), pc.greater(pc.fill_null(pc.binary_length(table["judge"]), 0), 0))
     said = ~np.isnan(p) | (~np.isnan(a) & ~np.isnan(b)) | verdict.to_numpy()
     in_range = ~(p < 0) & ~(p > 1) & ~(a > _LARGEST_LOGPROB) & ~(b > _LARGEST_LOGPROB) & np.isfinite(_filled(a, b))
+    in_range &= np.isnan(sure) | (verdict.to_numpy() & (sure >= 0) & (sure <= 1))
     fits = pc.or_(verdict, table["verdict"].is_null())
     return np.asarray(pc.and_(pc.and_(order, named), fits).to_numpy() & said & in_range, dtype=bool)
 
@@ -151,8 +154,8 @@ def _row_by_row(name: str, lines: Sequence[tuple[int, bytes]]) -> Block:
             rejects.append(row)
         else:
             rows.append(_values(row.values))
-    columns = zip(*rows, strict=True) if rows else [()] * 8
     fields = [("id", pa.string()), *_ROW]
+    columns = zip(*rows, strict=True) if rows else [()] * len(fields)
     table = pa.table({key: pa.array(column, kind) for (key, kind), column in zip(fields, columns, strict=True)})
     return Block(_readings(table), rejects)
 
@@ -164,8 +167,10 @@ def _without_float_id(row: Row) -> Row | Reject:
 
 
 def _values(row: dict[str, Any]) -> tuple[Any, ...]:
-    numbers = [None if row.get(name) is None else float(row[name]) for name in ("p_a", "logprob_a", "logprob_b")]
-    return str(row["id"]), row["judge"], row["order"], *numbers, row.get("verdict"), row.get("failed") is True
+    *numbers, sure = (
+        None if row.get(name) is None else float(row[name]) for name in ("p_a", "logprob_a", "logprob_b", "confidence")
+    )
+    return str(row["id"]), row["judge"], row["order"], *numbers, row.get("verdict"), row.get("failed") is True, sure
 
 
 def _readings(table: pa.Table) -> pa.Table:
@@ -176,9 +181,19 @@ def _readings(table: pa.Table) -> pa.Table:
     bare = 1.0 - 0.5 * pc.fill_null(pc.cast(verdict, pa.float64()), np.nan).to_numpy()
     p = table["p_a"].to_numpy()
     p = np.where(np.isnan(from_logprobs), np.where(np.isnan(p), bare, p), from_logprobs)
-    p[pc.fill_null(table["failed"], pa.scalar(value=False)).to_numpy()] = np.nan
+    stated = _stated(bare, table["confidence"].to_numpy())
+    failed = pc.fill_null(table["failed"], pa.scalar(value=False)).to_numpy()
+    p[failed], stated[failed] = np.nan, np.nan
     columns = [
         pc.cast(table["id"], pa.string()), table["judge"], table["order"], pa.array(p, mask=np.isnan(p)),
-        table["logprob_a"], table["logprob_b"],
+        table["logprob_a"], table["logprob_b"], pa.array(stated, mask=np.isnan(stated)),
     ]  # fmt: skip
     return pa.table(columns, schema=READING)
+
+
+def _stated(verdict: NDArray[np.float64], confidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P(a preferred) by the confidence in a verdict of a (1), b (0) or tie (1/2); it never speaks for the other side."""
+    of_winner = np.maximum(confidence, 0.5)
+    stated = np.where(verdict == 0.5, 0.5, np.where(verdict == 1.0, of_winner, 1.0 - of_winner))
+    stated[np.isnan(verdict) | np.isnan(confidence)] = np.nan
+    return stated

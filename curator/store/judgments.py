@@ -74,7 +74,7 @@ def add_judgments(store: Store, judge_id: str, judgments: Sequence[Judgment]) ->
         "seconds": [j.seconds for j in judgments],
     }
     with store.incoming(pa.table(columns, schema=_JUDGMENT)):
-        store.rows("INSERT INTO judgment SELECT * FROM incoming")
+        store.rows("INSERT INTO judgment BY NAME SELECT * FROM incoming")
 
 
 def find_pending(store: Store, judge_id: str) -> Pending:

@@ -11,12 +11,12 @@ def begin_readings(store: Store) -> None:
     """Make room for the readings of a log."""
     store.rows(
         """CREATE OR REPLACE TEMP TABLE reading (
-            name TEXT, pair_order TEXT, p_a DOUBLE, logprob_a DOUBLE, logprob_b DOUBLE)"""
+            name TEXT, pair_order TEXT, p_a DOUBLE, logprob_a DOUBLE, logprob_b DOUBLE, stated_p_a DOUBLE)"""
     )
 
 
 def keep_readings(store: Store, rows: pa.Table) -> None:
-    """Hold rows of (name, pair_order, p_a, logprob_a, logprob_b) ready; order "both" answers each order."""
+    """Hold rows of (name, pair_order, p_a, logprob_a, logprob_b, stated_p_a) ready; order "both" answers each order."""
     store.append("reading", rows)
 
 
@@ -38,7 +38,7 @@ def add_readings(store: Store, judge_id: str) -> int:
         store.rows("CREATE OR REPLACE TEMP TABLE ambiguous AS SELECT name FROM known GROUP BY name HAVING count(*) > 1")
         store.rows(
             """CREATE OR REPLACE TEMP TABLE answer AS
-            SELECT pair_id, pair_order, p_a, logprob_a, logprob_b FROM reading JOIN known USING (name)
+            SELECT pair_id, pair_order, p_a, logprob_a, logprob_b, stated_p_a FROM reading JOIN known USING (name)
             WHERE name NOT IN (SELECT name FROM ambiguous)"""
         )
         used = store.count("SELECT count(*) FROM answer")
@@ -51,7 +51,8 @@ def add_readings(store: Store, judge_id: str) -> int:
             )
             SELECT pair_id, pair_order, count(p_a) AS n, avg(p_a) AS p,
                    CASE WHEN count(p_a) = 1 THEN any_value(logprob_a) FILTER (p_a IS NOT NULL) END AS la,
-                   CASE WHEN count(p_a) = 1 THEN any_value(logprob_b) FILTER (p_a IS NOT NULL) END AS lb
+                   CASE WHEN count(p_a) = 1 THEN any_value(logprob_b) FILTER (p_a IS NOT NULL) END AS lb,
+                   avg(stated_p_a) AS stated
             FROM each GROUP BY ALL"""
         )
         store.rows(
@@ -61,7 +62,7 @@ def add_readings(store: Store, judge_id: str) -> int:
                    coalesce(lb, CASE WHEN p < 1 THEN ln(1 - p) WHEN p = 1 THEN '-inf'::DOUBLE END),
                    NULL, CASE n WHEN 0 THEN 'failed' ELSE 'ok' END,
                    CASE WHEN n = 0 THEN 'the log has no verdict' WHEN n > 1 THEN 'mean of ' || n || ' readings' END,
-                   NULL, NULL, NULL
+                   NULL, NULL, NULL, stated
             FROM mean JOIN pending USING (pair_id)
             WHERE CASE pair_order WHEN 'ab' THEN pending.ab ELSE pending.ba END
             ORDER BY pending.number, pair_order""",
