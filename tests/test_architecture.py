@@ -51,6 +51,7 @@ def test_edges_do_not_know_each_other(edge: str) -> None:
         "unchanged",
         "recorder",
         "costing",
+        "comparing",
         "cli",
         "api",
     )

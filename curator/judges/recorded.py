@@ -192,7 +192,7 @@ def _readings(table: pa.Table) -> pa.Table:
 
 
 def _stated(verdict: NDArray[np.float64], confidence: NDArray[np.float64]) -> NDArray[np.float64]:
-    """P(a preferred) by the confidence in a verdict of a (1), b (0) or tie (1/2); it never speaks for the other side."""
+    """P(a preferred) by the confidence in a verdict of a (1), b (0) or tie (1/2), which it never turns round."""
     of_winner = np.maximum(confidence, 0.5)
     stated = np.where(verdict == 0.5, 0.5, np.where(verdict == 1.0, of_winner, 1.0 - of_winner))
     stated[np.isnan(verdict) | np.isnan(confidence)] = np.nan
