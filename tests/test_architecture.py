@@ -14,7 +14,7 @@ PACKAGE = ROOT / "curator"
 
 PURE = (
     "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "sizing", "quality",
-    "signals",
+    "signals", "label_plan",
 )  # fmt: skip
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "curator"}
 EDGES = ("store", "judges", "formats", "exports")
@@ -52,6 +52,8 @@ def test_edges_do_not_know_each_other(edge: str) -> None:
         "recorder",
         "costing",
         "comparing",
+        "buying",
+        "plan_picture",
         "cli",
         "api",
     )

@@ -45,6 +45,39 @@ def sweep_lines(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def plan_lines(plan: dict[str, Any]) -> list[str]:
+    """What labels buy: a table for each guarantee."""
+    pilot, cells = plan["pilot"], plan["cells"]
+    how = (
+        f"the judge is taken to be right on {plan['accuracy']:.1%} of the pairs it has a preference on"
+        if pilot is None
+        else f"error rate over sureness fitted to {pilot['n']:,} labelled pairs, {pilot['errors']:,} of them wrong"
+    )
+    error = max((cell["coverage_error"] for cell in cells), default=0.0)
+    chance = max((cell["chance_error"] for cell in cells), default=0.0)
+    spread = " (its 80% range over resampled pilots)" if pilot else ""
+    lines = [
+        f"pairs        {plan['pairs']:,}, {plan['scored']:,} of them with a score",
+        f"judge        {how}",
+        f"cells        expected coverage of the other pairs{spread}, chance of a threshold",
+        f"simulated    {plan['draws']:,} draws a cell: standard error up to {100 * error:.1f} points of coverage, "
+        f"{chance:.2f} of chance",
+    ]
+    alphas = sorted({cell["alpha"] for cell in cells})
+    for guarantee in dict.fromkeys(cell["guarantee"] for cell in cells):
+        of_rule = {(cell["labels"], cell["alpha"]): cell for cell in cells if cell["guarantee"] == guarantee}
+        rows = [["labels", *(f"alpha {alpha:g}" for alpha in alphas)]]
+        for labels in sorted({labels for labels, _ in of_rule}):
+            rows.append([f"{labels:,}", *(_planned(of_rule[labels, alpha]) for alpha in alphas)])
+        lines += ["", _rule({**plan, "guarantee": guarantee}), *aligned(rows)]
+    return [*lines, "", *wrap(plan["advice"], 100)]
+
+
+def _planned(cell: dict[str, Any]) -> str:
+    spread = "" if cell["low"] is None else f" ({100 * cell['low']:.0f} to {100 * cell['high']:.0f})"
+    return f"{cell['coverage']:.0%}{spread} {cell['chance']:.2f}"
+
+
 def aligned(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
     """Rows of cells as lines; the first `left` columns stand left, the others right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
