@@ -13,9 +13,20 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "curator"
 
 PURE = (
-    "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "sizing", "quality",
-    "signals", "label_plan",
-)  # fmt: skip
+    "pair",
+    "preference",
+    "conformal",
+    "prompts",
+    "errors",
+    "options",
+    "planning",
+    "prefixes",
+    "combining",
+    "quality",
+    "sizing",
+    "signals",
+    "label_plan",
+)
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "curator"}
 EDGES = ("store", "judges", "formats", "exports")
 
@@ -50,6 +61,8 @@ def test_edges_do_not_know_each_other(edge: str) -> None:
         "recording",
         "unchanged",
         "recorder",
+        "scoring",
+        "deciding",
         "costing",
         "comparing",
         "buying",
@@ -79,8 +92,8 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
         "duckdb",
         "pyarrow",
         "numpy",
-        "scipy",
         "aiohttp",
+        "scipy",
     )
     code = f"import sys; from curator.cli.main import run; run({arguments!r}); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

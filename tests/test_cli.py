@@ -125,8 +125,12 @@ def test_no_judge_reachable(raw: Path, cli: Cli) -> None:
         (["--alpha", "2"], "must lie strictly between 0 and 1"),
         (["--alpha", "x"], "not a number"),
         (["--guarantee", "magic"], "is not one of"),
-        (["--judgments", "x", "--judge-url", "http://localhost"], "takes the place of a judge"),
-        (["--judge-model", "x", "--judge-url", "http://localhost"], "not both"),
+        (["--judgments", "x", "--judgments", "y", "--judge", "a", "--judge", "b", "--judge", "c"], "one for each log"),
+        (["--cascade", "0.4"], "is not in the range"),
+        (["--cascade", "fit"], "needs rows of its own"),
+        (["--combine", "fitted"], "needs rows of its own"),
+        (["--fit-fraction", "0.5"], "nothing is to be fitted"),
+        (["--combine", "fitted", "--cascade", "0.9", "--fit-fraction", "0.5"], "not both"),
     ],
 )
 def test_usage(raw: Path, cli: Cli, arguments: list[str], says: str) -> None:

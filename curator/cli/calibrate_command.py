@@ -44,14 +44,14 @@ def command(
         raise click.UsageError("--alphas is for --sweep; one alpha is given with --alpha")
     if compare or sweep:
         return _look(context, db, as_json, values, alphas, compare=compare)
-    from curator import pipeline
     from curator.cli.main import NO_THRESHOLD, OK
     from curator.cli.summary import decision_lines, print_json
+    from curator.deciding import recalibrate
     from curator.progress import clean
     from curator.store import open_store
 
     with open_store(db, create=False) as store:
-        result = pipeline.recalibrate(store, options.rule_choice(values))
+        result = recalibrate(store, options.rule_choice(values))
     if as_json:
         print_json(result)
     else:

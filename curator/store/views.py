@@ -58,7 +58,7 @@ def dataset(store: Store, batch: int = 10_000) -> Iterator[pa.RecordBatch]:
     """
     store.rows(
         f"""CREATE OR REPLACE TEMP TABLE final AS
-        SELECT pair.rowid AS place, a_chosen, if(a_chosen, s.p_a, 1 - s.p_a) AS p_chosen, s.bpe,
+        SELECT pair.rowid AS place, a_chosen, if(a_chosen, s.p_a, s.p_b) AS p_chosen, s.bpe,
                if(human, 'human', 'auto') AS label_source
         FROM ({_FINAL}) JOIN pair USING (pair_id) LEFT JOIN score s USING (pair_id) ORDER BY place"""
     )
@@ -110,6 +110,7 @@ def counts(store: Store) -> dict[str, Any]:
                count(*) FILTER (l.verdict IS NOT NULL) AS labelled,
                count(*) FILTER (c.pair_id IS NOT NULL) AS calibration_labels,
                count(*) FILTER (s.pair_id IS NOT NULL) AS judged,
+               count(*) FILTER (s.p_tie > s.p_a AND s.p_tie > s.p_b) AS judge_ties,
                count(*) FILTER (l.verdict IS NULL AND d.decision = 'accept') AS auto_labelled,
                count(*) FILTER (l.verdict IS NULL AND (
                    draw.pair_id IS NOT NULL OR coalesce(d.decision, 'abstain') = 'abstain')) AS waiting,

@@ -1,0 +1,89 @@
+"""Reads what judges said about the input and makes one score a pair of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curator.combining import Combine, Combined, Missing, Panel, combine
+from curator.errors import InputError
+from curator.options import Rule
+from curator.pair import JudgeInfo
+from curator.preference import Preference, preference
+from curator.store import Store
+from curator.store.decisions import VERDICTS, Judged, judged_pairs
+from curator.store.judgments import PANEL, members
+
+Floats = NDArray[np.float64]
+
+A, B = np.int8(VERDICTS.index("a")), np.int8(VERDICTS.index("b"))
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Every pair of the input with its score.
+
+    Attributes:
+        judges: those of the panel, or the only one.
+        each: log p_a - log p_b of each judge, shape (n_judges, n_pairs); NaN without a verdict in both orders.
+        combined: what they come to together.
+        preference: the same of the pairs that have a verdict, with its probabilities and entropy.
+    """
+
+    judges: Sequence[JudgeInfo]
+    known: Judged
+    each: Floats
+    combined: Combined
+    preference: Preference
+
+
+def panel_judge(judges: Sequence[JudgeInfo], panel: Panel) -> JudgeInfo:
+    """Several judges as one, which has an id of its own; one alone is itself.
+
+    Raises:
+        InputError: one judge alone is to be weighed, or to hand pairs on.
+    """
+    if len(judges) == 1:
+        if panel.cascades or panel.combine is Combine.FITTED:
+            raise InputError(f"{judges[0].name} is the only judge: a cascade, or fitted weights, need several")
+        return judges[0]
+    return JudgeInfo(
+        name=(" > " if panel.cascades else " + ").join(judge.name for judge in judges),
+        engine=PANEL,
+        settings={"judges": [judge.judge_id for judge in judges], **asdict(panel)},
+        demonstration=any(judge.demonstration for judge in judges),
+    )
+
+
+def panel_of(judge: JudgeInfo) -> Panel:
+    """How the judges of a panel work together, from its settings."""
+    if judge.engine != PANEL:
+        return Panel()
+    values = {name: value for name, value in judge.settings.items() if name != "judges"}
+    return Panel(**{**values, "combine": Combine(values["combine"]), "missing": Missing(values["missing"])})
+
+
+def score_input(store: Store, judge: JudgeInfo, rule: Rule) -> Scored:
+    """Score every pair of the input with a judge, or a panel of them. See `judged_pairs` for the table it leaves."""
+    return score_judges(store, members(store, judge), panel_of(judge), rule)
+
+
+def score_judges(store: Store, judges: Sequence[JudgeInfo], panel: Panel, rule: Rule) -> Scored:
+    """Score every pair of the input with some judges: all of a panel, or those of a cascade that have been asked."""
+    known = judged_pairs(
+        store, [judge.judge_id for judge in judges], rule.min_label_mass,
+        fit_fraction=panel.fit_fraction, group_by=rule.group_by,
+    )  # fmt: skip
+    preferences = [preference(*replies.of(replies.answered)) for replies in known.replies]
+    each = np.full((len(judges), known.verdict.size), np.nan)
+    for row, replies, found in zip(each, known.replies, preferences, strict=True):
+        row[replies.answered] = found.log_odds
+    side = np.select([known.verdict == A, known.verdict == B], [1, -1], 0)
+    combined = combine(each, panel, known.fits, side, float(rule.alpha) / 2)
+    if len(judges) == 1:
+        return Scored(judges, known, each, combined, preferences[0])
+    odds = combined.log_odds[~np.isnan(combined.log_odds)]
+    return Scored(judges, known, each, combined, preference(odds, odds))
