@@ -138,22 +138,32 @@ def fit_weights(log_odds: ArrayLike, a_better: ArrayLike) -> Floats:
     """
     values = bounded(log_odds)
     target = np.asarray(a_better, dtype=np.float64)
-    judges = values.shape[0]
-    if not target.size:
-        return np.ones(judges)
-    spread = np.sqrt(np.square(values).mean(axis=1))
+    spread = np.sqrt(np.square(values).mean(axis=1)) if target.size else np.zeros(values.shape[0])
     scaled = values / np.where(spread > 0, spread, 1.0)[:, None]
-    weight = np.zeros(judges)
-    # Newton's steps; a ridge of one observation keeps perfectly separated rows finite.
+    weight, used = np.zeros(values.shape[0]), spread > 0
+    # A judge that would count against itself is left out, and the others are weighed anew.
+    while used.any():
+        weight[:] = 0.0
+        weight[used] = _logistic(scaled[used], target)
+        if (weight >= 0).all():
+            break
+        used &= weight > 0
+    weight /= np.where(spread > 0, spread, 1.0)
+    return weight / weight.mean() if weight.sum() > 0 and used.any() else np.ones(values.shape[0])
+
+
+def _logistic(values: Floats, target: Floats) -> Floats:
+    """Newton's steps; a ridge of one observation keeps perfectly separated rows finite."""
+    weight = np.zeros(values.shape[0])
     for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(weight @ scaled, -35, 35)))
-        gradient = scaled @ (target - p) - weight
-        step = np.linalg.solve((scaled * (p * (1 - p))) @ scaled.T + np.eye(judges), gradient)
+        p = 1 / (1 + np.exp(-np.clip(weight @ values, -35, 35)))
+        step = np.linalg.solve(
+            (values * (p * (1 - p))) @ values.T + np.eye(weight.size), values @ (target - p) - weight
+        )
         weight = weight + step
         if np.abs(step).max() < 1e-10:
             break
-    weight = np.maximum(weight, 0.0) / np.where(spread > 0, spread, 1.0)
-    return weight / weight.mean() if weight.sum() > 0 else np.ones(judges)
+    return weight
 
 
 def in_band(log_odds: ArrayLike, edge: float) -> Bools:
