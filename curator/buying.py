@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from curator.comparing import scored
 from curator.conformal import Guarantee
 from curator.errors import InputError, StoreError
 from curator.label_plan import DRAWS, Cell, Question, advice, assumed_curve, plan_from_pilot, plan_labels
@@ -17,6 +16,8 @@ from curator.store.decisions import VERDICTS
 from curator.store.looks import add_look, known_pairs
 
 SEED = 0
+
+_A, _B = VERDICTS.index("a"), VERDICTS.index("b")
 
 
 def plan_labelling(db: Path, asked: Question, ties: Ties, accuracy: float | None) -> dict[str, Any]:
@@ -38,10 +39,12 @@ def plan_labelling(db: Path, asked: Question, ties: Ties, accuracy: float | None
         known = known_pairs(store)
         if np.isnan(known.log_odds).all():
             raise StoreError(f"{db}: no pair has a score yet; run `curator label` first")
-        sureness, right = scored(known)
+        odds = np.nan_to_num(known.log_odds, nan=0.0, posinf=np.inf, neginf=-np.inf)  # not answered: no preference
+        sureness = np.where(odds == 0, -np.inf, np.abs(odds))
+        right = np.where(odds > 0, _A, np.where(odds < 0, _B, 0)) == known.verdict
         rows = known.calibrates & ~np.isneginf(sureness)
         if ties is Ties.EXCLUDE:
-            rows &= np.isin(known.verdict, [VERDICTS.index("a"), VERDICTS.index("b")])
+            rows &= np.isin(known.verdict, [_A, _B])
         scores = sureness[known.in_pool]
         if accuracy is not None:
             cells = plan_labels(scores, assumed_curve(scores, accuracy), asked, seed=SEED)

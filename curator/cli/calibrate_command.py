@@ -28,9 +28,9 @@ def command(
     several alphas and keeping the one that pleases is a choice the promise does not cover.
 
     --compare and --sweep change no decision. The store keeps that they were looked at. --compare shows, for each judge
-    with stored replies: bpe, the preference averaged over both orders; one-order, order ab alone; agreement, whether
-    the orders agree; verbalised, the confidence a log has; and votes, the share of all judges' verdicts. ECE is over 10
-    bins of equal width; AUROC and AUPRC are of "the label is right", ranked by sureness.
+    with stored replies and for all together: bpe, the preference averaged over both orders; one-order, order ab alone;
+    agreement, how many replies name the label; verbalised, the confidence a log has; votes, the share of verdicts. ECE
+    is over 10 bins of equal width; AUROC and AUPRC are of "the label is right", ranked by sureness.
 
     \b
     Examples:
@@ -63,9 +63,8 @@ def _look(
     context: click.Context, db: Path, as_json: bool, values: dict[str, Any], alphas: Any, *, compare: bool
 ) -> int:
     """Show what could be decided."""
-    for name in () if compare else ("alpha", "min_label_mass"):
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--sweep takes --alphas and the scores as they are, not --{name.replace('_', '-')}")
+    if not compare and context.get_parameter_source("alpha") is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--sweep goes over --alphas; leave --alpha out")
     from curator import comparing
     from curator.cli.main import OK
     from curator.cli.summary import print_json

@@ -92,7 +92,8 @@ def aligned(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
 
 def _rule(result: dict[str, Any]) -> str:
     rule: str = result["guarantee"]
-    return f"{rule} (delta {result['delta']:g})" if rule == "pac" else rule
+    groups = f" within each group of {result['group_by']}" if result.get("group_by") else ""
+    return (f"{rule} (delta {result['delta']:g})" if rule == "pac" else rule) + groups
 
 
 def _figure(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Reads what a comparison of signals, a sweep or a plan needs, and records that somebody looked."""
+"""Reads what a comparison of signals or a plan needs, and records that somebody looked."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import orjson
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from curator.pair import JudgeInfo
-from curator.signals import Replies
 from curator.store.connection import Store
 from curator.store.decisions import VERDICTS
 from curator.store.judgments import stored_judge
@@ -51,40 +49,13 @@ def known_pairs(store: Store) -> Known:
 
 
 def judges_of_input(store: Store) -> list[JudgeInfo]:
-    """Every judge with a reply about the input, that of the latest calibration first, then by name."""
+    """Every judge with a reply about the input, by name."""
     rows = store.rows(
         """SELECT judge_id FROM judge
         WHERE judge_id IN (SELECT judge_id FROM judgment WHERE status = 'ok' AND pair_id IN (SELECT pair_id FROM input))
-        ORDER BY judge_id = (SELECT judge_id FROM calibration ORDER BY calibration_id DESC LIMIT 1) DESC NULLS LAST,
-                 name, judge_id"""
+        ORDER BY name, judge_id"""
     )
     return [stored_judge(store, judge_id) for (judge_id,) in rows]
-
-
-def stored_replies(store: Store, judge_id: str, min_label_mass: float) -> Replies:
-    """A judge's replies to every pair of the input, in input order; one whose label mass is too low is none."""
-    table = store.arrow(
-        """WITH reply AS (
-            SELECT pair_id, pair_order, logprob_a - logprob_b AS d, stated_p_a FROM judgment
-            WHERE judge_id = $judge AND status = 'ok' AND coalesce(label_mass, 1) >= $mass
-        ), both_orders AS (
-            SELECT pair_id, max(d) FILTER (pair_order = 'ab') AS d_ab, max(d) FILTER (pair_order = 'ba') AS d_ba,
-                   max(stated_p_a) FILTER (pair_order = 'ab') AS s_ab,
-                   max(stated_p_a) FILTER (pair_order = 'ba') AS s_ba
-            FROM reply GROUP BY pair_id
-        )
-        SELECT d_ab, d_ba, s_ab, s_ba FROM input LEFT JOIN both_orders USING (pair_id) ORDER BY position""",
-        {"judge": judge_id, "mass": min_label_mass},
-    )
-    d_ab, d_ba, s_ab, s_ba = (_floats(table[name]) for name in ("d_ab", "d_ba", "s_ab", "s_ba"))
-    if np.isnan(s_ab).all() and np.isnan(s_ba).all():
-        return Replies(d_ab, d_ba)
-    return Replies(d_ab, d_ba, s_ab, s_ba)
-
-
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """The values, and NaN for null."""
-    return np.asarray(column.to_numpy(), dtype=np.float64)
 
 
 def add_look(store: Store, what: str) -> None:
