@@ -118,6 +118,35 @@ def test_a_sweep_is_many_decisions_and_makes_none(decided: Path, cli: Cli) -> No
     )
 
 
+@pytest.mark.parametrize("more", [(), ("--combine", "fitted", "--fit-fraction", "0.3"), ("--cascade", "0.9")])
+def test_a_panel_is_compared_and_swept_as_it_decides(cli: Cli, tmp_path: Path, more: tuple[str, ...]) -> None:
+    """With groups, and rows on which weights are fitted and which do not calibrate."""
+    rows = [{**one, "topic": "xy"[i % 4 < 2]} for i, one in enumerate(pairs(600, labelled=300))]
+    raw = write_rows(tmp_path / "raw.jsonl", rows)
+    logs = [
+        write_rows(tmp_path / f"{judge}.jsonl", noisy(600, judge, seed)) for judge, seed in (("one", 1), ("two", 2))
+    ]
+    rule = ("--alpha", "0.15", "--group-by", "topic")
+    db = tmp_path / "raw.curated" / "curator.duckdb"
+    decided = cli.json("label", raw, *(x for log in logs for x in ("--judgments", log)), *rule, *more)
+    compared = cli.json("calibrate", "--db", db, "--compare", *rule)
+    together = [one for one in compared["signals"] if len(one["judges"]) == 2]
+    assert [one["signal"] for one in together] == ["bpe", "one-order", "agreement", "verbalised", "votes"]
+    assert compared["n"] == decided["calibration"]["n"]
+    for name in ("coverage", "accepted", "threshold"):
+        assert together[0][name] == decided[name]
+    for name in ("accuracy", "auroc"):
+        assert together[0][name] == decided["judge"][name]
+        for judge in decided["judges"][: 1 if "--cascade" in more else 2]:
+            assert row(compared, "bpe", judge["name"])[name] == judge[name]
+    (step,) = cli.json("calibrate", "--db", db, "--sweep", "--alphas", "0.15", "--group-by", "topic")["alphas"]
+    for name in ("coverage", "accepted", "threshold"):
+        assert step[name] == decided[name]
+    assert step["calibration_errors"] == decided["calibration"]["accepted_errors"]
+    assert cli("calibrate", "--db", db, "--sweep", "--group-by", "topic") == 0
+    assert "fdr within each group of topic" in cli.out
+
+
 def test_looks_are_recorded_as_long_as_labels_they_saw_calibrate(decided: Path, cli: Cli, tmp_path: Path) -> None:
     for _ in range(2):
         cli("calibrate", "--db", decided, "--sweep")
