@@ -14,7 +14,7 @@ PACKAGE = ROOT / "curator"
 
 PURE = (
     "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "combining", "quality",
-    "sizing", "contradictions", "intervals",
+    "sizing", "signals", "label_plan", "contradictions", "intervals",
 )  # fmt: skip
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "curator"}
 EDGES = ("store", "judges", "formats", "exports")
@@ -54,6 +54,9 @@ def test_edges_do_not_know_each_other(edge: str) -> None:
         "deciding",
         "costing",
         "auditing",
+        "comparing",
+        "buying",
+        "plan_picture",
         "cli",
         "api",
     )

@@ -48,6 +48,7 @@ VALUE = {
     "logprob_tie": NUMBER,
     "verdict": st.sampled_from(["a", "b", "tie", "c", "", None, 0]),
     "failed": st.sampled_from([True, False, None, "yes", 1]),
+    "confidence": NUMBER,
     "more": st.recursive(
         st.none() | NUMBER | st.text(max_size=3), lambda x: st.lists(x) | st.dictionaries(st.text(max_size=2), x)
     ),
@@ -56,7 +57,7 @@ GOOD = st.fixed_dictionaries(
     {"id": st.sampled_from(["x", "y"]), "judge": st.just("j"), "order": st.sampled_from(["ab", "ba", "both"])},
     optional={"p_a": st.floats(0, 1), "logprob_a": st.floats(-40, 0), "logprob_b": st.floats(-40, 0),
               "p_tie": st.floats(0, 1), "logprob_tie": st.floats(-40, 0),
-              "verdict": st.sampled_from(["a", "b", "tie", None])},
+              "verdict": st.sampled_from(["a", "b", "tie", None]), "confidence": st.none() | st.floats(0, 1)},
 )  # fmt: skip
 TIED = st.fixed_dictionaries(
     {"id": st.sampled_from(["x", "y"]), "judge": st.just("j"), "order": st.sampled_from(["ab", "ba", "both"])}
@@ -130,6 +131,32 @@ def test_what_a_row_says(tmp_path: Path, change: dict[str, Any], p_a: float | No
     assert (row["name"], row["judge"], row["pair_order"]) == ("x", "j", "ab")
 
 
+@pytest.mark.parametrize(
+    ("verdict", "confidence", "stated"),
+    [("a", 0.9, 0.9), ("b", 0.9, 0.1), ("a", 0.2, 0.5), ("tie", 0.9, 0.5), ("b", 1, 0.0), ("a", None, None)],
+)
+def test_what_a_stated_confidence_says(
+    tmp_path: Path, verdict: str, confidence: float | None, stated: float | None
+) -> None:
+    row = {"id": "x", "judge": "j", "order": "ab", "verdict": verdict, "confidence": confidence}
+    path = write_rows(tmp_path / "log.jsonl", [row, {**row, "failed": True}])
+    first, failed = [row for block in read_log(str(path)) for row in block.readings.to_pylist()]
+    assert first["stated_p_a"] == (None if stated is None else pytest.approx(stated))
+    assert first["p_a"] == {"a": 1.0, "tie": 0.5, "b": 0.0}[verdict]
+    assert failed["stated_p_a"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({}, "verdict"), ({"verdict": None}, "verdict"), ({"verdict": "a", "confidence": 87}, "confidence")],
+)
+def test_a_confidence_is_of_a_verdict_and_a_share(tmp_path: Path, change: dict[str, Any], field: str) -> None:
+    path = write_rows(tmp_path / "log.jsonl", [{**ROW, "confidence": 0.8, **change}])
+    (block,) = read_log(str(path))
+    assert block.readings.num_rows == 0
+    assert [bad.field for bad in block.rejects] == [field]
+
+
 LOGPROBS = {"logprob_a": math.log(0.3), "logprob_b": math.log(0.1), "logprob_tie": math.log(0.4)}
 
 
@@ -199,7 +226,15 @@ def test_half_of_the_logarithms_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "row", [ROW, {**ROW, "id": 7}, {**ROW, "extra": {"a": [1]}}, {**ROW, "p_tie": 0.5}, {**ROW, **LOGPROBS}]
+    "row",
+    [
+        ROW,
+        {**ROW, "id": 7},
+        {**ROW, "extra": {"a": [1]}},
+        {**ROW, "p_tie": 0.5},
+        {**ROW, **LOGPROBS},
+        {**ROW, "verdict": "a", "confidence": 1},
+    ],
 )
 def test_usual_logs_take_the_fast_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: dict[str, Any]) -> None:
     monkeypatch.setattr(recorded, "BLOCK_ROWS", 100)

@@ -197,10 +197,11 @@ def test_pending_is_what_lacks_a_judgment_and_failures_are_asked_again(store: St
     assert find_pending(store, other.judge_id).cached == 0, "another setting is another judge"
 
 
-def readings(rows: list[tuple[object, ...]]) -> pa.Table:
-    return pa.Table.from_pylist(
-        [dict(zip(READING.names, (row[0], "j", *row[1:]), strict=True)) for row in rows], READING
-    ).drop_columns("judge")
+def readings(rows: list[tuple[object, ...]], stated: list[float | None] | None = None) -> pa.Table:
+    said = [(row[0], "j", *row[1:], own) for row, own in zip(rows, stated or [None] * len(rows), strict=True)]
+    return pa.Table.from_pylist([dict(zip(READING.names, row, strict=True)) for row in said], READING).drop_columns(
+        "judge"
+    )
 
 
 def test_readings_with_ties_become_the_mean_of_all_three(store: Store) -> None:
@@ -284,7 +285,8 @@ def test_readings_of_one_order_become_their_mean(store: Store) -> None:
     ]  # fmt: skip
     begin_readings(store)
     for part in (rows[:4], rows[4:]):
-        keep_readings(store, readings(part))
+        stated = [0.75 if row[2] == 1.0 else 0.25 if row[2] == 0.0 else None for row in part]
+        keep_readings(store, readings(part, stated))
     assert add_readings(store, JUDGE.judge_id) == 8
     found = store.rows(
         """SELECT source_id, pair_order, exp(logprob_a), exp(logprob_b), status FROM judgment JOIN input_row
@@ -296,6 +298,8 @@ def test_readings_of_one_order_become_their_mean(store: Store) -> None:
     ]  # fmt: skip
     assert [row[2] for row in found if row[2] is not None] == pytest.approx([2 / 3, 0.25, 1.0, 1.0, 0.8187308])
     assert found[2][3] == 0.0
+    stated = store.rows("SELECT stated_p_a FROM judgment JOIN input_row USING (pair_id) ORDER BY source_id, pair_order")
+    assert [row[0] for row in stated] == [pytest.approx(1.75 / 3), None, 0.75, 0.75, None, None]
     # The same log again has nothing to say, but for the failure.
     assert find_pending(store, JUDGE.judge_id).questions == 1
 

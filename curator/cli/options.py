@@ -27,6 +27,17 @@ class Level(click.ParamType[Fraction]):
             self.fail(str(error), param, ctx)
 
 
+class Levels(click.ParamType[tuple[Fraction, ...]]):
+    """Risk levels with commas between them: 0.01,0.05,0.1."""
+
+    name = "levels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Fraction, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(Level().convert(text.strip(), param, ctx) for text in str(value).split(","))
+
+
 class Number(click.FloatRange):
     """A number in a range; unlike every other number, NaN is in all of them for Click."""
 

@@ -29,7 +29,7 @@ BLOCK_ROWS, BLOCK_BYTES = 20_000, 16 * 2**20
 _ROW = (
     ("judge", pa.string()), ("order", pa.string()), ("p_a", pa.float64()), ("logprob_a", pa.float64()),
     ("logprob_b", pa.float64()), ("verdict", pa.string()), ("failed", pa.bool_()),
-    ("p_tie", pa.float64()), ("logprob_tie", pa.float64()),
+    ("p_tie", pa.float64()), ("logprob_tie", pa.float64()), ("confidence", pa.float64()),
 )  # fmt: skip
 
 _MODES = [(kind, extra) for extra in ("error", "ignore") for kind in (pa.string(), pa.int64())]
@@ -48,12 +48,12 @@ READING = pa.schema(
     [
         ("name", pa.string()), ("judge", pa.string()), ("pair_order", pa.string()),
         ("p_a", pa.float64()), ("p_tie", pa.float64()),
-        *((name, pa.float64()) for name in _LOGPROBS),
+        *((name, pa.float64()) for name in _LOGPROBS), ("stated_p_a", pa.float64()),
     ]
 )  # fmt: skip
 """A reading: the row's id or pair_id; who judged; "ab", "ba", or "both" for a judgment that is already an average; P(a
 preferred), null where the judge failed; P(equal), null where it had no label for that; the log-probabilities, where
-the log has them."""
+the log has them; P(a preferred) by the confidence that the judge stated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +138,14 @@ def _parsed(text: bytes, kind: pa.DataType, extra: str) -> pa.Table | None:
 
 def _proven(table: pa.Table) -> NDArray[np.bool_]:
     """Which rows match the schema for certain. Of one with null for its verdict it is not known whether it had any."""
-    p, a, b = (table[name].to_numpy() for name in ("p_a", "logprob_a", "logprob_b"))  # null becomes NaN
+    # Null becomes NaN.
+    p, a, b, sure = (table[name].to_numpy() for name in ("p_a", "logprob_a", "logprob_b", "confidence"))
     order = pc.is_in(table["order"], pa.array(["ab", "ba", "both"]))
     verdict = pc.is_in(table["verdict"], pa.array(["a", "b", "tie"]))
     named = pc.and_(table["id"].is_valid(), pc.greater(pc.fill_null(pc.binary_length(table["judge"]), 0), 0))
     said = ~np.isnan(p) | (~np.isnan(a) & ~np.isnan(b)) | verdict.to_numpy()
     in_range = ~(p < 0) & ~(p > 1) & ~(a > _LARGEST_LOGPROB) & ~(b > _LARGEST_LOGPROB) & np.isfinite(_filled(a, b))
+    in_range &= np.isnan(sure) | (verdict.to_numpy() & (sure >= 0) & (sure <= 1))
     fits = pc.or_(verdict, table["verdict"].is_null())
     proven = np.asarray(pc.and_(pc.and_(order, named), fits).to_numpy() & said & in_range, dtype=bool)
     return proven & _proven_ties(table, p, a, b) if _has_ties(table) else proven
@@ -177,8 +179,8 @@ def _row_by_row(name: str, lines: Sequence[tuple[int, bytes]]) -> Block:
             rejects.append(row)
         else:
             rows.append(_values(row.values))
-    columns = zip(*rows, strict=True) if rows else [()] * (len(_ROW) + 1)
     fields = [("id", pa.string()), *_ROW]
+    columns = zip(*rows, strict=True) if rows else [()] * len(fields)
     table = pa.table({key: pa.array(column, kind) for (key, kind), column in zip(fields, columns, strict=True)})
     return Block(_readings(table), rejects)
 
@@ -208,9 +210,9 @@ def _number(row: dict[str, Any], name: str) -> float | None:
 
 
 def _values(row: dict[str, Any]) -> tuple[Any, ...]:
-    p, a, b, *ties = (_number(row, name) for name in _NUMBERS)
+    p, a, b, *others = (_number(row, name) for name in (*_NUMBERS, "confidence"))
     said = row.get("verdict"), row.get("failed") is True
-    return str(row["id"]), row["judge"], row["order"], p, a, b, *said, *ties
+    return str(row["id"]), row["judge"], row["order"], p, a, b, *said, *others
 
 
 def _readings(table: pa.Table) -> pa.Table:
@@ -221,6 +223,7 @@ def _readings(table: pa.Table) -> pa.Table:
     bare = 1.0 - 0.5 * pc.fill_null(pc.cast(verdict, pa.float64()), np.nan).to_numpy()
     p = table["p_a"].to_numpy()
     p = np.where(np.isnan(from_logprobs), np.where(np.isnan(p), bare, p), from_logprobs)
+    stated = _stated(bare, table["confidence"].to_numpy())
     tie = np.full(p.size, np.nan)
     if _has_ties(table):
         with np.errstate(over="ignore"):
@@ -229,11 +232,19 @@ def _readings(table: pa.Table) -> pa.Table:
         tie = np.where(np.isnan(from_logprobs), table["p_tie"].to_numpy(), from_logprobs_tie)
         p = np.where(np.isnan(from_logprobs_tie), p, p * (1.0 - from_logprobs_tie))
     p[pc.fill_null(table["failed"], pa.scalar(value=False)).to_numpy()] = np.nan
-    tie[np.isnan(p)] = np.nan
+    tie[np.isnan(p)], stated[np.isnan(p)] = np.nan, np.nan
     # Of a row that gives but one of them, none is used.
     logprobs = [pc.if_else(pa.array(~np.isnan(from_logprobs)), table[name], None) for name in _LOGPROBS]
     columns = [
         pc.cast(table["id"], pa.string()), table["judge"], table["order"], pa.array(p, mask=np.isnan(p)),
-        pa.array(tie, mask=np.isnan(tie)), *logprobs,
+        pa.array(tie, mask=np.isnan(tie)), *logprobs, pa.array(stated, mask=np.isnan(stated)),
     ]  # fmt: skip
     return pa.table(columns, schema=READING)
+
+
+def _stated(verdict: NDArray[np.float64], confidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P(a preferred) by the confidence in a verdict of a (1), b (0) or tie (1/2), which it never turns round."""
+    of_winner = np.maximum(confidence, 0.5)
+    stated = np.where(verdict == 0.5, 0.5, np.where(verdict == 1.0, of_winner, 1.0 - of_winner))
+    stated[np.isnan(verdict) | np.isnan(confidence)] = np.nan
+    return stated

@@ -13,35 +13,11 @@ from numpy.typing import NDArray
 from curator.conformal import Calibration
 from curator.errors import InputError
 from curator.preference import Preference, entropy_at
+from curator.signals import Replies
 from curator.store.connection import Store
 
 VERDICTS = ("", "a", "b", "tie", "skip")
 """What the codes of verdicts and labels mean: a million small numbers are quick where a million words are not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Replies:
-    """One judge's two replies to every pair. Arrays of shape (n_pairs,), in input order.
-
-    Attributes:
-        d_ab, d_ba: logprob(a) - logprob(b) in each order; NaN where there is no verdict.
-        tie_ab, tie_ba: P(equal) among the judge's labels; None where no reply of it has one for that.
-    """
-
-    d_ab: NDArray[np.float64]
-    d_ba: NDArray[np.float64]
-    tie_ab: NDArray[np.float64] | None = None
-    tie_ba: NDArray[np.float64] | None = None
-
-    @property
-    def answered(self) -> NDArray[np.bool_]:
-        """Where there is a verdict in both orders."""
-        return ~(np.isnan(self.d_ab) | np.isnan(self.d_ba))
-
-    def of(self, which: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
-        """The arguments of `curator.preference.preference` for some of the pairs."""
-        columns = (self.d_ab, self.d_ba, self.tie_ab, self.tie_ba)
-        return tuple(column[which] for column in columns if column is not None)
 
 
 # A certain tie leaves nothing to a nor to b, and no preference between them.
@@ -96,13 +72,16 @@ def judged_pairs(
         InputError: no row has such a field.
     """
     judges = {f"judge_{i}": judge_id for i, judge_id in enumerate(judge_ids)}
-    with_ties = {
-        row[0]
-        for row in store.rows(
-            "SELECT DISTINCT judge_id FROM judgment WHERE logprob_tie IS NOT NULL AND list_contains(?, judge_id)",
-            [list(judge_ids)],
-        )
-    }
+    with_ties, with_stated = (
+        {
+            row[0]
+            for row in store.rows(
+                f"SELECT DISTINCT judge_id FROM judgment WHERE {column} IS NOT NULL AND list_contains(?, judge_id)",
+                [list(judge_ids)],
+            )
+        }
+        for column in ("logprob_tie", "stated_p_a")
+    )
     columns: dict[str, str] = {}
     for name, judge_id in judges.items():
         for order in ("ab", "ba"):
@@ -111,6 +90,8 @@ def judged_pairs(
             columns[f"d_{order}_{name}"] = f"max({odds}) {said}"
             if judge_id in with_ties:
                 columns[f"tie_{order}_{name}"] = f"max({_TIE}) {said}"
+            if judge_id in with_stated:
+                columns[f"stated_{order}_{name}"] = f"max(stated_p_a) {said}"
     grouped = group_by is not None
     store.rows(
         f"""CREATE OR REPLACE TEMP TABLE judged AS
@@ -148,6 +129,7 @@ def judged_pairs(
             Replies(
                 arrays[f"d_ab_{name}"], arrays[f"d_ba_{name}"],
                 arrays.get(f"tie_ab_{name}"), arrays.get(f"tie_ba_{name}"),
+                arrays.get(f"stated_ab_{name}"), arrays.get(f"stated_ba_{name}"),
             )
             for name in judges
         ),
@@ -156,8 +138,8 @@ def judged_pairs(
 
 
 def _absent(column: str) -> str:
-    """What stands where a judge has given no reply: no odds, and no share of "equal"."""
-    return "'nan'::DOUBLE" if column.startswith("d_") else "0"
+    """What stands where a judge has given no reply: no odds, nothing stated, and no share of "equal"."""
+    return "0" if column.startswith("tie_") else "'nan'::DOUBLE"
 
 
 def hold_band(store: Store, band: NDArray[np.bool_]) -> None:

@@ -68,7 +68,8 @@ MIGRATIONS: tuple[str, ...] = (
         reason VARCHAR,                  -- why it failed, or what was done to the texts
         prompt_tokens INTEGER,
         cached_tokens INTEGER,
-        seconds DOUBLE
+        seconds DOUBLE,
+        stated_p_a DOUBLE                -- P(a preferred) by the judge's own words, where it said how sure it is
     );
     CREATE SEQUENCE label_number;
     CREATE TABLE human_label (           -- append-only: the latest of an annotator counts

@@ -12,7 +12,7 @@ def begin_readings(store: Store) -> None:
     store.rows(
         """CREATE OR REPLACE TEMP TABLE reading (
             name TEXT, pair_order TEXT, p_a DOUBLE, p_tie DOUBLE,
-            logprob_a DOUBLE, logprob_b DOUBLE, logprob_tie DOUBLE)"""
+            logprob_a DOUBLE, logprob_b DOUBLE, logprob_tie DOUBLE, stated_p_a DOUBLE)"""
     )
 
 
@@ -55,7 +55,8 @@ def add_readings(store: Store, judge_id: str) -> int:
                    CASE WHEN count(p_tie) > 0 THEN avg(coalesce(p_tie, 0)) FILTER (p_a IS NOT NULL) END AS t,
                    CASE WHEN count(p_a) = 1 THEN any_value(logprob_a) FILTER (p_a IS NOT NULL) END AS la,
                    CASE WHEN count(p_a) = 1 THEN any_value(logprob_b) FILTER (p_a IS NOT NULL) END AS lb,
-                   CASE WHEN count(p_a) = 1 THEN any_value(logprob_tie) FILTER (p_a IS NOT NULL) END AS lt
+                   CASE WHEN count(p_a) = 1 THEN any_value(logprob_tie) FILTER (p_a IS NOT NULL) END AS lt,
+                   avg(stated_p_a) AS stated
             FROM each GROUP BY ALL"""
         )
         store.rows(
@@ -67,7 +68,7 @@ def add_readings(store: Store, judge_id: str) -> int:
                    coalesce(lt, CASE WHEN t > 0 THEN ln(t) WHEN t = 0 THEN '-inf'::DOUBLE END),
                    NULL, CASE n WHEN 0 THEN 'failed' ELSE 'ok' END,
                    CASE WHEN n = 0 THEN 'the log has no verdict' WHEN n > 1 THEN 'mean of ' || n || ' readings' END,
-                   NULL, NULL, NULL
+                   NULL, NULL, NULL, stated
             FROM mean JOIN pending USING (pair_id)
             WHERE CASE pair_order WHEN 'ab' THEN pending.ab ELSE pending.ba END
             ORDER BY pending.number, pair_order""",
