@@ -185,12 +185,12 @@ def fixed_sequence(cal: Blocks, grid: ArrayLike, deltas: Sequence[Fraction], alp
        what was given since the bad one before it.
     3. These are parts of `deltas` that do not overlap, so the probabilities add up to sum(deltas) at most.
     """
-    threshold, level = None, Fraction(0)
+    threshold, level, falling = None, Fraction(0), -cal.threshold
     for value, given in zip(np.asarray(grid, dtype=np.float64), deltas, strict=True):
         level += given
         if not level:
             continue
-        at = int(np.searchsorted(-cal.threshold, -value, side="right")) - 1
+        at = int(np.searchsorted(falling, -value, side="right")) - 1
         k, e = (int(cal.k[at]), int(cal.errors[at])) if at >= 0 else (0, 0)
         if tail_at_most(e, k, alpha, level):
             threshold = float(value)
