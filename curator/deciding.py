@@ -120,7 +120,7 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
                 missing.append(-(-more * answered.size // max(1, int(here.sum()))))
     with store.transaction():
         number = add_calibration(
-            store, judge.judge_id, calibrations, ties=rule.ties.value, group_by=rule.group_by,
+            store, judge.judge_id, calibrations, score=rule.score.value, ties=rule.ties.value, group_by=rule.group_by,
             fingerprint=_fingerprint(store, known.verdict, rows),
         )  # fmt: skip
         reason = _reasons(
@@ -202,9 +202,10 @@ def decision_result(store: Store, decided: Decided) -> Result:
             "accepted": sum(found.k for found in every), "accepted_errors": sum(found.errors for found in every),
             "fitted": int(np.count_nonzero(decided.scored.known.fits)), "prompts": prompts, "drawn": drawn,
             "earlier_tries": max(
-                earlier_tries(store, judge.judge_id, rule.group_by, one) for one in decided.calibrations
+                earlier_tries(store, judge.judge_id, rule.score, rule.group_by, one) for one in decided.calibrations
             ),
         },
+        "score": rule.score.value,
         "guarantee": rule.guarantee.value,
         "alpha": float(rule.alpha),
         "delta": float(rule.delta),

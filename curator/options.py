@@ -12,6 +12,7 @@ from typing import Any
 from curator.combining import Panel
 from curator.conformal import Guarantee, exact
 from curator.errors import InputError
+from curator.signals import Signal
 
 
 class Ties(StrEnum):
@@ -30,6 +31,7 @@ class Rule:
     """How a threshold is set. Fixed before the result is seen.
 
     Attributes:
+        score: the signal that ranks the pairs.
         group_by: a field of the raw rows; the rule then holds within each group of pairs with one value of it.
         group_min: groups with fewer labelled pairs are decided together, as one group.
     """
@@ -41,6 +43,7 @@ class Rule:
     min_label_mass: float = 0.25
     group_by: str | None = None
     group_min: int = GROUP_MIN
+    score: Signal = Signal.BPE
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,7 @@ MIGRATIONS: tuple[str, ...] = (
         group_by VARCHAR,                -- field of the raw rows
         group_name VARCHAR,              -- its value; NULL with group_by: the groups too small for their own threshold
         judge_id VARCHAR NOT NULL,
+        score VARCHAR NOT NULL,          -- the signal that ranks pairs (curator.signals)
         guarantee VARCHAR NOT NULL,
         alpha VARCHAR NOT NULL,          -- exact: a fraction as text
         delta VARCHAR NOT NULL,
