@@ -27,6 +27,7 @@ from curator.options import LabelOptions, Rule, Ties
 from curator.pair import JudgeInfo
 from curator.preference import entropy_at, preference
 from curator.progress import Progress
+from curator.reporting import write_report
 from curator.store import Store, open_store, views
 from curator.store.decisions import (
     VERDICTS,
@@ -45,7 +46,7 @@ Result = dict[str, Any]
 
 
 def label(options: LabelOptions, progress: Progress) -> Result:
-    """Raw pairs in; data set, queue, rejects and `run.json` out. Returns the object of `run.json`.
+    """Raw pairs in; data set, queue, rejects, report and `run.json` out. Returns the object of `run.json`.
 
     Raises:
         Interrupted: the user stopped the run while pairs were judged; judgments are kept, nothing is exported.
@@ -75,6 +76,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         export_queue(store, options.out / "queue.jsonl")
         write_result(options.out / "run.json", result)
         views.add_run(store, __version__, "label", result)
+        write_report(store, options.out / "report.html")
         if decided.complete:
             store.checkpoint()
             last.note_store()

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "curator"
 
 PURE = ("pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes")
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "curator"}
-EDGES = ("store", "judges", "formats", "exports")
+EDGES = ("store", "judges", "formats", "exports", "report")
 
 
 def imports(path: Path) -> set[str]:
@@ -45,6 +45,7 @@ def test_edges_do_not_know_each_other(edge: str) -> None:
         "importing",
         "ingesting",
         "recording",
+        "reporting",
         "unchanged",
         "recorder",
         "costing",

@@ -23,6 +23,7 @@ COMMANDS = {
     "calibrate": "Set the threshold anew from stored judgments and labels.",
     "export": "Write the training data set again.",
     "queue": "Write the tasks for people again.",
+    "report": "Write the report again: what was promised, in numbers and pictures.",
     "status": "Say what the store holds and what was promised.",
     "doctor": "Check a judge: is it up, does it answer, is it biased.",
     "sql": "Ask the store a question in SQL.",
