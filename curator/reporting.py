@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from curator.files import whole_file
 from curator.options import Ties
 from curator.report.drawing import Picture
 from curator.report.figures import alpha_figure, entropy_figure, orders_figure, reliability_figure
-from curator.report.numbers import ORDER_BINS, entropy_counts, order_counts, over_alpha, reliability
+from curator.report.numbers import ORDER_BINS, entropy_counts, evenly, order_counts, over_alpha, reliability
 from curator.report.page import Content, page
 from curator.store import Store, report_rows, views
 
@@ -43,24 +44,47 @@ def write_report(store: Store, path: Path) -> int:
 
 
 def _content(store: Store, result: dict[str, Any]) -> Content:
-    pool = report_rows.pool_scores(store)
-    bpe, accepted = _numbers(pool["bpe"]), pool["accepted"].to_numpy()
-    by_entropy = (result.get("score") or "bpe") == "bpe" and not result.get("groups")
-    threshold = result["threshold"]["bpe"] if result["threshold"] and by_entropy else None
-    curve, missing = _over_alpha(store, result, _sureness(pool["log_odds"]))
+    pool, labelled = report_rows.pool_scores(store), _labelled(store, result["ties"])
+    odds, bpe, accepted = _numbers(pool["log_odds"]), _numbers(pool["bpe"]), pool["accepted"].to_numpy()
+    judged, position = ~np.isnan(bpe), pool["position"].to_numpy()
+    one_threshold = result.get("score") in {None, "bpe"} and not result.get("groups")
+    threshold = result["threshold"]["bpe"] if result["threshold"] and one_threshold else None
+    curve, missing = _over_alpha(store, result, labelled, _sureness(odds))
+    few = [
+        place
+        for which in (judged & accepted, judged & ~accepted)
+        for place in evenly(np.abs(odds[which]), position[which], EXAMPLES)
+    ]
     seconds, asked = report_rows.judging_time(store, result["judge"]["judge_id"])
     recorded = result["judge"]["engine"] == "recorded"  # reading a log is no judging
     return Content(
         result,
         alpha=curve,
         alpha_missing=missing,
-        entropy=entropy_figure(entropy_counts(bpe, accepted), threshold) if not np.isnan(bpe).all() else None,
-        reliability=_reliability(store, result),
+        entropy=entropy_figure(entropy_counts(bpe, accepted), threshold) if judged.any() else None,
+        reliability=_reliability(labelled),
         orders=_orders(store, result),
-        examples=report_rows.examples(store, EXAMPLES),
+        examples=report_rows.decided_pairs(store, few),
         seconds=None if recorded else seconds,
         asked=asked,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """The calibration rows: the judge's log-odds (NaN: none) and probability of a, and whether its label is right."""
+
+    log_odds: Floats
+    p_a: Floats
+    right: NDArray[np.bool_]
+
+
+def _labelled(store: Store, ties: str) -> _Labelled:
+    rows = report_rows.labelled_scores(store)
+    verdict = np.asarray(rows["verdict"].to_pylist(), dtype=str)
+    counts = np.isin(verdict, ["a", "b"]) if ties == Ties.EXCLUDE else np.ones(verdict.size, dtype=bool)
+    odds, p_a, verdict = _numbers(rows["log_odds"])[counts], _numbers(rows["p_a"])[counts], verdict[counts]
+    return _Labelled(odds, p_a, ((odds > 0) & (verdict == "a")) | ((odds < 0) & (verdict == "b")))
 
 
 def _numbers(column: Any) -> Floats:
@@ -68,23 +92,20 @@ def _numbers(column: Any) -> Floats:
     return np.asarray(column.to_numpy(), dtype=np.float64)
 
 
-def _sureness(log_odds: Any) -> Floats:
+def _sureness(log_odds: Floats) -> Floats:
     """What pairs are ranked by; -inf, never accepted, where there is no verdict or no preference."""
-    values = np.abs(_numbers(log_odds))
+    values = np.abs(log_odds)
     return np.where(np.isnan(values) | (values == 0), -np.inf, values)
 
 
-def _over_alpha(store: Store, result: dict[str, Any], pool: Floats) -> tuple[Picture | None, str | None]:
+def _over_alpha(
+    store: Store, result: dict[str, Any], labelled: _Labelled, pool: Floats
+) -> tuple[Picture | None, str | None]:
     """The curve over alpha, or why there is none. It is drawn only where it goes through the point that was bought."""
-    rule = report_rows.latest_rule(store)
-    rows = report_rows.labelled_scores(store)
-    if rule is None or not rows.num_rows or not pool.size:
+    rule, scores = report_rows.latest_rule(store), _sureness(labelled.log_odds)
+    if rule is None or not scores.size or not pool.size:
         return None, None
-    verdict = np.asarray(rows["verdict"].to_pylist())
-    scores, odds = _sureness(rows["log_odds"]), _numbers(rows["log_odds"])
-    wrong = ~(((odds > 0) & (verdict == "a")) | ((odds < 0) & (verdict == "b")))
-    counts = np.isin(verdict, ["a", "b"]) if rule.ties == Ties.EXCLUDE else np.ones(verdict.size, dtype=bool)
-    points = over_alpha(scores[counts], wrong[counts], pool, Guarantee(rule.guarantee), rule.alpha, rule.delta)
+    points = over_alpha(scores, ~labelled.right, pool, Guarantee(rule.guarantee), rule.alpha, rule.delta)
     chosen = next(point for point in points if point.alpha == rule.alpha)
     if (chosen.accepted, chosen.threshold) != (result["accepted"], rule.threshold):
         return None, (
@@ -94,16 +115,12 @@ def _over_alpha(store: Store, result: dict[str, Any], pool: Floats) -> tuple[Pic
     return (alpha_figure(points, rule.alpha) if any(point.accepted for point in points) else None), None
 
 
-def _reliability(store: Store, result: dict[str, Any]) -> Picture | None:
-    rows = report_rows.labelled_scores(store)
-    p, verdict = _numbers(rows["p_a"]), np.asarray(rows["verdict"].to_pylist(), dtype=str)
-    usable = ~np.isnan(p) & (p != 0.5)
-    if result["ties"] == Ties.EXCLUDE:
-        usable &= np.isin(verdict, ["a", "b"])
+def _reliability(labelled: _Labelled) -> Picture | None:
+    usable = ~np.isnan(labelled.p_a) & (labelled.log_odds != 0)
     if not usable.any():
         return None
-    p, verdict = p[usable], verdict[usable]
-    return reliability_figure(reliability(np.maximum(p, 1 - p), np.where(p > 0.5, verdict == "a", verdict == "b")))
+    p = labelled.p_a[usable]
+    return reliability_figure(reliability(np.maximum(p, 1 - p), labelled.right[usable]))
 
 
 def _orders(store: Store, result: dict[str, Any]) -> list[tuple[str, Picture]]:

@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -31,7 +31,7 @@ _VARIABLES = dict(
 WIDTH = 4.0
 """Inches. A phone shows a figure nearly as wide as that, so that 8.5 points can be read."""
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 8.5, "axes.titlesize": 8.5, "axes.labelsize": 8.5, "axes.titlelocation": "left", "axes.titlepad": 6.0,
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": LINE, "axes.linewidth": 0.8,
     "axes.labelcolor": MUTED, "axes.titlecolor": INK, "text.color": INK, "text.parse_math": False,

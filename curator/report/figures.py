@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,9 +47,9 @@ def alpha_figure(points: Sequence[Calibration], alpha: Fraction) -> Picture:
         top.plot(x[at], points[at].coverage, "o", color=ACCEPTED, markersize=6)
         _say(top, x[at], points[at].coverage, share(points[at].coverage))
         _percent(top, 1.0)
-        bottom.set_title("accepted and wrong, of the labelled pairs" if scope else "wrong among the labelled pairs accepted")
+        bottom.set_title("accepted and wrong, of labelled pairs" if scope else "wrong among labelled pairs accepted")
         bottom.plot(x, x, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
-        bottom.annotate("alpha", (x[-1], x[-1]), (-3, 1), textcoords="offset points", ha="right", va="bottom", color=MUTED)
+        bottom.annotate("alpha", (x[-1], x[-1]), (-3, 1), textcoords="offset points", ha="right", color=MUTED)
         seen = [math.nan if value is None else value for value in risk]
         bottom.plot(x, seen, color=ABSTAINED)
         if risk[at] is not None:
@@ -62,10 +62,12 @@ def alpha_figure(points: Sequence[Calibration], alpha: Fraction) -> Picture:
             axes.axvline(x[at], color=LINE, linewidth=0.8, zorder=0.5)
 
     title = "Coverage and risk over alpha"
+    of_all = " of all labelled pairs" if scope else ""
     description = (
         f"Two curves over alpha from {x[0]:g} to {x[-1]:g}. Coverage goes from {share(points[0].coverage)} to "
         f"{share(points[-1].coverage)}; at the chosen alpha {x[at]:g} it is {share(points[at].coverage)}. "
-        f"Observed risk there is {share(risk[at])}."
+        f"Of the labelled pairs, {points[at].k:,} reach the threshold there, and the judge is wrong on "
+        f"{points[at].errors:,} of them{f' ({share(risk[at])}{of_all})' if risk[at] is not None else ''}."
     )
     rows = tuple(
         (f"{float(point.alpha):g}", f"{point.accepted:,}", share(point.coverage),
@@ -97,14 +99,17 @@ def entropy_figure(counts: EntropyCounts, threshold: float | None) -> Picture:
             middle[some], abstained[some], width[some], bottom=accepted[some], facecolor="none", edgecolor=ABSTAINED,
             hatch="/////",
         )  # fmt: skip
-        axes.legend([taken, left], ["accepted", "abstained"], loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2,
-                    frameon=False, borderaxespad=0.2, handlelength=1.2, labelcolor=INK)  # fmt: skip
+        key: dict[str, Any] = {"accepted": taken, "abstained": left}
         if threshold is not None:
-            axes.axvline(threshold, color=INK, linewidth=1.0)
+            key["threshold"] = axes.axvline(threshold, color=INK, linewidth=1.0)
+        axes.legend(
+            key.values(), key.keys(), loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False,
+            borderaxespad=0.2, handlelength=1.2, columnspacing=1.2, labelcolor=INK,
+        )  # fmt: skip
         axes.set_xlim(-0.005, LN2 + 0.005)
         axes.set_ylim(0, max(1, int((accepted + abstained).max(initial=0))) * 1.05)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="y", integer=True)
         axes.set_xticks([0, 0.2, 0.4, 0.6, LN2], ["0 sure", "0.2", "0.4", "0.6", "ln 2"])
         axes.set_xlabel("bidirectional preference entropy (BPE), nats")
 
@@ -147,8 +152,8 @@ def reliability_figure(bins: Sequence[Reliable]) -> Picture:
     said = sum(one.p * one.n for one in bins) / n
     title = "Is its probability right?"
     description = (
-        f"{n:,} labelled pairs in {len(bins)} bins. On average the judge gives its label {share(said)}, and people give "
-        f"the same label to {share(agree / n)}. Bars are 95% Clopper-Pearson intervals."
+        f"{n:,} labelled pairs in {len(bins)} bins. On average the judge gives its label {share(said)}, and people "
+        f"give the same label to {share(agree / n)}. Bars are 95% Clopper-Pearson intervals."
     )
     rows = tuple(
         (f"{one.low:.2f} to {one.high:.2f}", share(one.p), f"{one.agree:,} of {one.n:,}", share(one.agree / one.n),
@@ -210,7 +215,12 @@ def orders_figure(counts: OrderCounts, number: int) -> Picture:
     name = f"orders{number}"
     rows = tuple((text, f"{n:,}", share(n / counts.pairs)) for text, n in words.items())
     return Picture(
-        name, title, description, drawn(name, title, description, 3.6, draw), ("what the orders say", "pairs", "share"), rows
+        name,
+        title,
+        description,
+        drawn(name, title, description, 3.6, draw),
+        ("what the orders say", "pairs", "share"),
+        rows,
     )
 
 

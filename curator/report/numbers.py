@@ -151,10 +151,15 @@ class OrderCounts:
         return self.same + self.first + self.second + self.undecided
 
 
-def order_counts(bin_ab: ArrayLike, bin_ba: ArrayLike, sign_ab: ArrayLike, sign_ba: ArrayLike, n: ArrayLike) -> OrderCounts:
-    """Sum up groups of pairs: their bins, their preference in each order (1: a, -1: b, 0: none), and how many there are.
+def order_counts(
+    bin_ab: ArrayLike, bin_ba: ArrayLike, sign_ab: ArrayLike, sign_ba: ArrayLike, n: ArrayLike
+) -> OrderCounts:
+    """Sum up groups of pairs. All arguments have shape (groups,).
 
-    All of shape (groups,).
+    Args:
+        bin_ab, bin_ba: the bin of P(a) in each order, from 0 to `ORDER_BINS` - 1.
+        sign_ab, sign_ba: the preference in each order. 1: a; -1: b; 0: none.
+        n: pairs of the group.
     """
     x, y = np.asarray(bin_ab, dtype=np.int64), np.asarray(bin_ba, dtype=np.int64)
     ab, ba, count = np.asarray(sign_ab), np.asarray(sign_ba), np.asarray(n, dtype=np.int64)
@@ -165,3 +170,16 @@ def order_counts(bin_ab: ArrayLike, bin_ba: ArrayLike, sign_ab: ArrayLike, sign_
         grid, int(count[same].sum()), int(count[against & (ab == 1)].sum()), int(count[against & (ab == -1)].sum()),
         int(count[ab * ba == 0].sum()),
     )  # fmt: skip
+
+
+def evenly(sureness: ArrayLike, positions: ArrayLike, count: int) -> list[int]:
+    """Positions of a few pairs from the surest to the least sure, evenly by rank; equally sure ones by position.
+
+    >>> evenly([5.0, 1.0, 3.0, 4.0, 2.0], [10, 11, 12, 13, 14], 3)
+    [10, 12, 11]
+    """
+    places = np.asarray(positions, dtype=np.int64)
+    ranked = places[np.lexsort((places, -np.asarray(sureness, dtype=np.float64)))]
+    if ranked.size <= count:
+        return [int(place) for place in ranked]
+    return [int(ranked[(ranked.size - 1) * step // (count - 1)]) for step in range(count)]

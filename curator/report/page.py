@@ -23,7 +23,7 @@ from curator.report.words import headline, next_steps
 
 Result = Mapping[str, Any]
 
-CHARACTERS, LINES = 700, 14
+CHARACTERS, LINES = 500, 10
 """Of a text of a pair, so much is shown."""
 
 
@@ -36,7 +36,7 @@ class Content:
         alpha, entropy, reliability: figures; None where there is nothing to draw.
         alpha_missing: why the first of them is not there although something was accepted.
         orders: names of judges, each with its figure.
-        examples: decided pairs, as `curator.store.report_rows.examples` gives them.
+        examples: decided pairs, as `curator.store.report_rows.decided_pairs` gives them.
         seconds, asked: time that the judge was asked for, over all runs, and its judgments; None: not known.
     """
 
@@ -73,7 +73,6 @@ def _pair(row: Mapping[str, Any], characters: int, lines: int) -> dict[str, Any]
     a_first = row["p_a"] >= 0.5
     responses = [row["response_a"], row["response_b"]]
     *before, last = row["prompt"]
-    verdict = row["verdict"]
     return {
         "earlier_turns": len(before),
         "prompt": excerpt(last["content"], characters, lines),
@@ -83,8 +82,8 @@ def _pair(row: Mapping[str, Any], characters: int, lines: int) -> dict[str, Any]
         "bpe": row["bpe"],
         "reason": row["reason"],
         "undecided": row["p_a"] == 0.5,
-        "people": {"a": "agree" if a_first else "prefer the other", "b": "prefer the other" if a_first else "agree"}.get(
-            verdict, {"tie": "call it a tie", "skip": "cannot say"}.get(verdict)
+        "people": {None: None, "tie": "call it a tie", "skip": "cannot say"}.get(
+            row["verdict"], "prefer this one too" if (row["verdict"] == "a") == a_first else "prefer the other"
         ),
     }
 
@@ -114,12 +113,10 @@ def shown(value: Any) -> Any:
     >>> shown("a\\x1b[31m\\u202eb")
     'a\\u27e8U+001B\\u27e9[31m\\u27e8U+202E\\u27e9b'
     """
-    if not isinstance(value, str) or isinstance(value, Markup) or value.isascii() and value.isprintable():
+    if not isinstance(value, str) or isinstance(value, Markup) or (value.isascii() and value.isprintable()):
         return value
     return "".join(
-        f"\u27e8U+{ord(c):04X}\u27e9"
-        if c in _BIDI or (c not in "\n\t" and unicodedata.category(c) in _HIDING)
-        else c
+        f"\u27e8U+{ord(c):04X}\u27e9" if c in _BIDI or (c not in "\n\t" and unicodedata.category(c) in _HIDING) else c
         for c in value.replace("\r\n", "\n")
     )
 

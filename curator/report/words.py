@@ -24,8 +24,8 @@ def next_steps(result: Mapping[str, Any]) -> list[str]:
     tasks, draw = result["queue"]["tasks"], result["queue"]["calibration_draw"]
     missing, pool = result["labels_missing"], result["pool"]
     how = (
-        "In queue.jsonl, set “label” of a task to left, right, tie or skip; run curator import on the file; then run the "
-        "same curator label again. Judgments are kept."
+        "In queue.jsonl, set “label” of a task to left, right, tie or skip; run curator import on the file; then run "
+        "the same curator label again. Judgments are kept."
     )
     if not pool or (result["threshold"] is not None and not tasks):
         return ["Train on the data set. Nothing is left for people."]
@@ -40,11 +40,11 @@ def next_steps(result: Mapping[str, Any]) -> list[str]:
         ]
     if not draw:
         return [
-            f"About {missing:,} more labels would help, and there are {pool:,} pairs. Add raw pairs, give labelled ones "
-            "of the same kind with --calibration, allow a larger alpha, or let people label them all."
+            f"About {missing:,} more labels would help, and there are {pool:,} pairs. Add raw pairs, give labelled "
+            "ones of the same kind with --calibration, allow a larger alpha, or let people label them all."
         ]
     return [
-        f"About {missing:,} more labels would do: have people label the first {min(missing, draw):,} pairs of the queue, "
-        "which were drawn at random: in the order of the file, and leaving none out (skip is a label).",
+        f"About {missing:,} more labels would do: have people label the first {min(missing, draw):,} pairs of the "
+        "queue, which were drawn at random: in the order of the file, and leaving none out (skip is a label).",
         how,
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -35,9 +36,9 @@ def latest_rule(store: Store) -> LatestRule | None:
 
 
 def pool_scores(store: Store) -> pa.Table:
-    """Columns log_odds, bpe (NULL: not judged in both orders) and accepted of all pairs that were decided about."""
+    """Columns position, log_odds, bpe (NULL: not judged in both orders) and accepted of all pairs decided about."""
     return store.arrow(
-        """SELECT log_odds, bpe, decision = 'accept' AS accepted
+        """SELECT position, log_odds, bpe, decision = 'accept' AS accepted
         FROM input JOIN decision USING (pair_id) LEFT JOIN score USING (pair_id)"""
     )
 
@@ -85,22 +86,18 @@ def judging_time(store: Store, judge_id: str) -> tuple[float, int]:
     return float(seconds), int(asked)
 
 
-def examples(store: Store, each: int) -> list[dict[str, Any]]:
-    """A few decided pairs, from the surest to the least sure, evenly by rank among accepted and among abstained.
+def decided_pairs(store: Store, positions: Sequence[int]) -> list[dict[str, Any]]:
+    """Scored pairs that stand at some positions of the input, in the order given, with what was decided about them.
 
     Returns:
-        prompt (messages), response_a, response_b, p_a, bpe, decision, label, reason, verdict (of people, or None).
+        prompt (messages), response_a, response_b, p_a, bpe, decision, reason, verdict (of people, or None).
     """
-    ranks = ", ".join(f"last * {step} // {each - 1}" for step in range(each))
-    rows = store.records(
-        f"""WITH ranked AS (
-            SELECT pair_id, decision, label, reason, p_a, bpe,
-                   row_number() OVER (PARTITION BY decision ORDER BY abs(log_odds) DESC, position) - 1 AS rank,
-                   count(*) OVER (PARTITION BY decision) - 1 AS last
-            FROM input JOIN decision USING (pair_id) JOIN score USING (pair_id)
+    wanted = pa.table({"position": pa.array(positions, pa.int64()), "place": pa.array(range(len(positions)))})
+    with store.incoming(wanted):
+        rows = store.records(
+            """SELECT prompt, response_a, response_b, p_a, bpe, decision, reason, verdict
+            FROM incoming JOIN input USING (position) JOIN pair USING (pair_id) JOIN decision USING (pair_id)
+                 JOIN score USING (pair_id) LEFT JOIN label USING (pair_id)
+            ORDER BY place"""
         )
-        SELECT prompt, response_a, response_b, p_a, bpe, decision, few.label, reason, people.verdict
-        FROM (FROM ranked WHERE rank IN ({ranks})) few JOIN pair USING (pair_id) LEFT JOIN label people USING (pair_id)
-        ORDER BY decision, rank"""
-    )
     return [{**row, "prompt": orjson.loads(row["prompt"])} for row in rows]
