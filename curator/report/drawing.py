@@ -77,10 +77,10 @@ def drawn(name: str, title: str, description: str, height: float, draw: Callable
         mpl.rcdefaults()  # whatever the user's own settings are
         mpl.rcParams.update(_STYLE)
         figure = Figure(figsize=(WIDTH, height))
-        FigureCanvasSVG(figure)
+        canvas = FigureCanvasSVG(figure)
         draw(figure)
         out = io.BytesIO()
-        figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        canvas.print_svg(out, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))  # type: ignore[no-untyped-call]
     return _inline(out.getvalue(), name, title, description)
 
 

@@ -180,8 +180,6 @@ def orders_figure(counts: OrderCounts, number: int) -> Picture:
         axes.set_aspect("equal")
         axes.grid(visible=False)
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
-        axes.axhline(0.5, color=LINE, linewidth=0.6)
-        axes.axvline(0.5, color=LINE, linewidth=0.6)
         at = np.argwhere(counts.grid)
         seen = counts.grid[at[:, 0], at[:, 1]]
         # The area says how many: a square of the most is as large as its bin, one of a single pair can still be seen.
@@ -189,19 +187,19 @@ def orders_figure(counts: OrderCounts, number: int) -> Picture:
         middle = (at + 0.5) / ORDER_BINS
         squares = [Rectangle((x - s / 2, y - s / 2), s, s) for (x, y), s in zip(middle, side, strict=True)]
         axes.add_collection(PatchCollection(squares, facecolor=ACCEPTED, edgecolor="none", zorder=2))
-        for x, y, ha, va, text in (
-            (0.98, 0.03, "right", "bottom", f"shown first wins\n{share(counts.first / counts.pairs)}"),
-            (0.02, 0.97, "left", "top", f"shown second wins\n{share(counts.second / counts.pairs)}"),
-        ):
-            box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 2.0}
-            axes.text(x, y, text, ha=ha, va=va, bbox=box, zorder=3, linespacing=1.3)
+        for corner in ((0.5, 0), (0, 0.5)):  # where the order decides
+            axes.add_patch(Rectangle(corner, 0.5, 0.5, facecolor=ABSTAINED, alpha=0.12, edgecolor="none", zorder=0.2))
+        beside: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "linespacing": 1.3}
+        second, first = share(counts.second / counts.pairs), share(counts.first / counts.pairs)
+        axes.annotate(f"shown second wins: {second}", (0, 1), (0, 4), va="bottom", **beside)
+        axes.annotate(f"shown first\nwins: {first}", (1, 0.25), (6, 0), va="center", **beside)
         ticks = ([0, 0.5, 1], ["0", "0.5", "1"])
         axes.set_xlim(-0.01, 1.01)
         axes.set_ylim(-0.01, 1.01)
         axes.set_xticks(*ticks)
         axes.set_yticks(*ticks)
         axes.set_xlabel("P(a is better), a shown first")
-        axes.set_title("P(a is better), b shown first")
+        axes.set_ylabel("P(a is better), b shown first")
 
     words = {
         "both orders prefer the same response": counts.same,
@@ -218,7 +216,7 @@ def orders_figure(counts: OrderCounts, number: int) -> Picture:
         name,
         title,
         description,
-        drawn(name, title, description, 3.6, draw),
+        drawn(name, title, description, 3.3, draw),
         ("what the orders say", "pairs", "share"),
         rows,
     )

@@ -60,12 +60,49 @@ def page(content: Content) -> str:
         headline=headline(result),
         next=next_steps(result),
         judges=result.get("judges") or [],
+        judge_columns=_JUDGE_COLUMNS,
+        judge_rows=_judge_rows(result),
+        group_columns=_GROUP_COLUMNS,
+        group_rows=_group_rows(result),
         content=content,
         pairs={
             kind: [_pair(row, *content.limits) for row in content.examples if row["decision"] == kind]
             for kind in ("accept", "abstain")
         },
     )
+
+
+_JUDGE_COLUMNS = ("judge", "accuracy", "AUROC", "coverage", "first shown wins", "tokens", "cached", "failed")
+
+_GROUP_COLUMNS = ("group", "labelled", "wrong", "accepted", "of pairs", "coverage")
+
+
+def _judge_rows(result: Result) -> list[tuple[str, ...]]:
+    """Each of several judges, and all together, as a row of text."""
+    judges = list(result.get("judges") or [])
+    if together := result.get("combination"):
+        whole = {key: result.get(key) for key in ("coverage", "tokens", "cached_tokens", "failed")}
+        judges.append(
+            {"name": "together", **whole, **{key: value for key, value in together.items() if value is not None}}
+        )
+    return [
+        (
+            judge["name"], share(judge.get("accuracy")), _number(judge.get("auroc"), ".3f"),
+            share(judge.get("coverage")), share(judge.get("first_shown_preferred")), _number(judge.get("tokens")),
+            share((judge.get("cached_tokens") or 0) / judge["tokens"] if judge.get("tokens") else None),
+            _number(judge.get("failed")),
+        )
+        for judge in judges
+    ]  # fmt: skip
+
+
+def _group_rows(result: Result) -> list[tuple[str, ...]]:
+    """Each group as a row of text."""
+    numbers = ("n", "errors", "accepted", "pool")
+    return [
+        (str(group["group"]), *(_number(group.get(name)) for name in numbers), share(group.get("coverage")))
+        for group in result.get("groups") or []
+    ]
 
 
 def _pair(row: Mapping[str, Any], characters: int, lines: int) -> dict[str, Any]:

@@ -10,13 +10,13 @@ def headline(result: Mapping[str, Any]) -> str:
     """The result in one line.
 
     >>> headline({"pool": 240, "accepted": 173, "threshold": {}})
-    '173 of 240 pairs are labelled by the judge'
+    '173 of 240 pairs are auto-labelled'
     """
     if not result["pool"]:
         return "People have labelled every pair"
     if not result["accepted"]:
-        return f"None of {result['pool']:,} pairs is labelled by the judge"
-    return f"{result['accepted']:,} of {result['pool']:,} pairs are labelled by the judge"
+        return f"None of {result['pool']:,} pairs is auto-labelled"
+    return f"{result['accepted']:,} of {result['pool']:,} pairs are auto-labelled"
 
 
 def next_steps(result: Mapping[str, Any]) -> list[str]:
