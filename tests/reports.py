@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,9 @@ def pair(text: str, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def full_content(**changes: Any) -> Content:
-    """A page with everything on it, made of seeded random numbers and hostile texts."""
+@cache
+def figures() -> dict[str, Any]:
+    """Every figure of a page, of seeded random numbers."""
     rng = np.random.default_rng(7)
     odds = rng.normal(0, 2.5, 900)
     p = 1 / (1 + np.exp(-np.abs(odds)))
@@ -86,15 +88,16 @@ def full_content(**changes: Any) -> Content:
     points = over_alpha(np.abs(odds[:300]), wrong[:300], np.abs(odds[300:]), Guarantee.FDR, exact("0.1"), exact("0.1"))
     bins = rng.integers(0, 20, (2, 200))
     orders = order_counts(*bins, np.sign(bins[0] - 9.5), np.sign(bins[1] - 9.5), rng.integers(1, 60, 200))
-    pairs = [pair(text, decision=kind, verdict="b") for kind in ("accept", "abstain") for text in HOSTILE]
-    content: dict[str, Any] = {
-        "result": full_result(),
+    return {
         "alpha": alpha_figure(points, exact("0.1")),
         "entropy": entropy_figure(entropy_counts(bpe[300:], bpe[300:] < 0.6), 0.6),
         "reliability": reliability_figure(reliability(p[:300], ~wrong[:300])),
         "orders": [("judge <0>", orders_figure(orders, 0)), ("judge 1", orders_figure(orders, 1))],
-        "examples": pairs,
-        "seconds": 7384.0,
-        "asked": 1_800,
     }
+
+
+def full_content(**changes: Any) -> Content:
+    """A page with everything on it, and hostile texts wherever there is a text."""
+    pairs = [pair(text, decision=kind, verdict="b") for kind in ("accept", "abstain") for text in HOSTILE]
+    content = {"result": full_result(), "examples": pairs, "seconds": 7384.0, "asked": 1_800, **figures()}
     return Content(**{**content, **changes})
