@@ -14,6 +14,8 @@ from curator.report.page import Content
 
 PROMISE = "On average over calibration draws, at most 0.1 of the pairs <b>accepted</b> are wrong (fdr)."
 
+LONG = "m" * 90
+
 HOSTILE = (
     "<script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">",
     "</div></article></section></main><h1>another heading</h1><style>main { display: none }</style>",
@@ -50,10 +52,11 @@ def full_result(**changes: Any) -> dict[str, Any]:
          "cached_tokens": 620_000, "failed": i}
         for i in range(3)
     ]  # fmt: skip
+    judges[0]["name"] = "v" * 5_000
     groups = [
         {"group": name, "n": 100, "errors": 12, "pool": 200, "threshold": {"bpe": 0.4, "log_odds": 1.5},
          "accepted": accepted, "coverage": accepted / 200, "promise": said}
-        for name, accepted, said in (("code", 120, PROMISE), ("<u>law</u>", 0, "No threshold."), ("maths", 90, PROMISE))
+        for name, accepted, said in (("code", 120, PROMISE), ("<u>law</u>", 0, "No threshold."), (LONG, 90, PROMISE))
     ]  # fmt: skip
     extra = {
         "judges": judges,
@@ -62,7 +65,10 @@ def full_result(**changes: Any) -> dict[str, Any]:
         "groups": groups,
         "score": "bpe",
         "audit": {"labelled": 88, "errors": 3, "low": 0.0071, "high": 0.0964},
-        "doubts": [{"name": "drift", "text": "Pool and calibration rows differ in length <p = 0.001>."}],
+        "doubts": [
+            {"name": "drift", "text": "Pool and calibration rows differ in length <p = 0.001>."},
+            {"name": "long", "text": "u" * 400},
+        ],
     }
     return result(**{**extra, **changes})
 

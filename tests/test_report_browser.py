@@ -133,6 +133,7 @@ def test_it_is_quiet_alone_and_fits(browser: Browser, text: str, size: tuple[int
     assert opened.evaluate("document.documentElement.scrollWidth") == size[0]
     assert opened.evaluate(TOO_WIDE) == []
     assert opened.evaluate(CUT_OFF) == []
+    assert opened.eval_on_selector_all(".raw", "all => all.filter(e => e.scrollWidth > e.clientWidth).length") == 0
     for summary in opened.query_selector_all("summary"):
         summary.click()
     assert opened.evaluate("document.documentElement.scrollWidth") == size[0], "with all tables open"

@@ -10,7 +10,7 @@ import pytest
 
 from curator.report.page import Content, page, shown
 from curator.report.words import next_steps
-from tests.reports import HOSTILE, PROMISE, full_content, full_result, pair, result
+from tests.reports import HOSTILE, LONG, PROMISE, full_content, full_result, pair, result
 
 
 class Parsed(HTMLParser):
@@ -55,7 +55,7 @@ def test_hostile_texts_bring_no_element_and_no_attribute_with_them() -> None:
         assert not {name for name in attributes if name.startswith("on")}, tag
         for name in ("href", "src"):
             assert (attributes.get(name) or "#").startswith(("#", "data:,")), tag
-    for name in ("judge 0 <em>&</em>", "<u>law</u>", PROMISE, "<p = 0.001>", "judge <0>"):
+    for name in ("judge 1 <em>&</em>", "<u>law</u>", PROMISE, "<p = 0.001>", "judge <0>"):
         assert name in found.text
     for text in HOSTILE[:3]:
         assert " ".join(text.split()) in found.text
@@ -84,6 +84,7 @@ def test_long_texts_are_cut_and_say_so() -> None:
     assert "w" * 501 not in text
     assert "characters left out" in text
     assert "[... 291 lines left out ...]" in text
+    assert "v" * 61 not in text
     assert len(text) < 400_000
 
 
@@ -115,7 +116,7 @@ def test_all_that_a_result_may_hold() -> None:
     assert "Combined: mean log-odds. Where a judge is missing: abstain." in text
     assert "saw 31.0% of the pairs, those with BPE over 0.4, and 74.0% of the tokens" in text
     assert "code 100 12 120 200 60.0%" in text
-    assert f"code, maths: {PROMISE}" in text
+    assert f"code, {LONG}: {PROMISE}" in text
     assert "<u>law</u>: No threshold." in text
     assert "2 h 3 min for 1,800 judgments" in text
     assert "picking another after looking is a choice it does not cover" in text

@@ -87,7 +87,7 @@ def _judge_rows(result: Result) -> list[tuple[str, ...]]:
         )
     return [
         (
-            judge["name"], share(judge.get("accuracy")), _number(judge.get("auroc"), ".3f"),
+            _name(judge["name"]), share(judge.get("accuracy")), _number(judge.get("auroc"), ".3f"),
             share(judge.get("coverage")), share(judge.get("first_shown_preferred")), _number(judge.get("tokens")),
             share((judge.get("cached_tokens") or 0) / judge["tokens"] if judge.get("tokens") else None),
             _number(judge.get("failed")),
@@ -100,7 +100,7 @@ def _group_rows(result: Result) -> list[tuple[str, ...]]:
     """Each group as a row of text."""
     numbers = ("n", "errors", "accepted", "pool")
     return [
-        (str(group["group"]), *(_number(group.get(name)) for name in numbers), share(group.get("coverage")))
+        (_name(group["group"]), *(_number(group.get(name)) for name in numbers), share(group.get("coverage")))
         for group in result.get("groups") or []
     ]
 
@@ -175,6 +175,11 @@ def _number(value: Any, form: str = ",") -> str:
     return "–" if value is None else format(value, form)
 
 
+def _name(value: Any) -> str:
+    """A name that a file or a server gave, at a length that a page bears."""
+    return excerpt(str(value), 120, 1)
+
+
 def _winner(log_odds: Any) -> str:
     """The probability of the better response at some log-odds ("inf": certain)."""
     return f"{1 / (1 + math.exp(-float(log_odds))):.4g}"
@@ -189,4 +194,4 @@ _ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_ENVIRONMENT.filters.update(share=share, number=_number, duration=_duration, winner=_winner)
+_ENVIRONMENT.filters.update(name=_name, share=share, number=_number, duration=_duration, winner=_winner)
