@@ -20,6 +20,7 @@ from curator.ingesting import ingest
 from curator.judging import Asked, judge_input, template_for
 from curator.options import LabelOptions
 from curator.progress import Progress
+from curator.reporting import write_report
 from curator.scoring import panel_judge
 from curator.store import Store, open_store, views
 from curator.store.audits import draw_audit
@@ -32,7 +33,7 @@ Result = dict[str, Any]
 
 
 def label(options: LabelOptions, progress: Progress) -> Result:
-    """Raw pairs in; data set, queue, rejects and `run.json` out. Returns the object of `run.json`.
+    """Raw pairs in; data set, queue, rejects, report and `run.json` out. Returns the object of `run.json`.
 
     Raises:
         Interrupted: the user stopped the run while pairs were judged; judgments are kept, nothing is exported.
@@ -66,6 +67,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         export_queue(store, options.out / "queue.jsonl")
         write_result(options.out / "run.json", result)
         views.add_run(store, __version__, "label", result)
+        write_report(store, options.out / "report.html")
         if decided.complete:
             store.checkpoint()
             last.note_store()

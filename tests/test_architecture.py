@@ -17,7 +17,7 @@ PURE = (
     "sizing", "signals", "label_plan", "contradictions", "intervals",
 )  # fmt: skip
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "curator"}
-EDGES = ("store", "judges", "formats", "exports")
+EDGES = ("store", "judges", "formats", "exports", "report")
 
 
 def imports(path: Path) -> set[str]:
@@ -48,6 +48,7 @@ def test_edges_do_not_know_each_other(edge: str) -> None:
         "importing",
         "ingesting",
         "recording",
+        "reporting",
         "unchanged",
         "recorder",
         "scoring",

@@ -32,7 +32,7 @@ def test_done(raw: Path, log: Path, cli: Cli, tmp_path: Path) -> None:
     assert "Nothing is left for people" in cli.out
     assert "judgments: 0 cached / 120 to be found" in cli.err
     assert {path.name for path in (tmp_path / "raw.curated").iterdir()} == {
-        "curator.duckdb", "dataset", "queue.jsonl", "rejects.jsonl", "run.json",
+        "curator.duckdb", "dataset", "queue.jsonl", "rejects.jsonl", "report.html", "run.json",
     }  # fmt: skip
 
 

@@ -164,6 +164,7 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
         f"dataset      {out / 'dataset'}: {result['dataset']['auto']:,} auto labels, "
         f"{result['dataset']['human']:,} human labels",
         f"queue        {out / 'queue.jsonl'}: {queue}",
+        f"report       {out / 'report.html'}",
     ]
     if result["rejected"]:
         lines.append(f"rejects      {out / 'rejects.jsonl'}: {result['rejected']:,} rows, with reasons")
