@@ -137,12 +137,7 @@ def test_nothing_about_an_audited_task_gives_it_away(run: Run) -> None:
     drawn, tasks = run.ids(AUDITED), run.tasks()
     assert {tuple(task) for task in tasks} == {("pair_id", "prompt", "left", "right", "label", "annotator", "note")}
     assert {(task["label"], task["annotator"], task["note"]) for task in tasks} == {(None, None, None)}
-    places = np.array([i for i, task in enumerate(tasks) if task["pair_id"] in drawn]) / len(tasks)
-    assert len(places) > 100
-    # Like places thrown at random: in each fifth, and neither in the order of the hash they were drawn by.
-    fifths = np.histogram(places, 5, (0, 1))[0]
-    assert fifths.min() > 0.5 * len(places) / 5
-    assert fifths.max() < 1.5 * len(places) / 5
+    spread_out(drawn, tasks)
     with open_store(run.db) as store:
         seed = store.seed
         by_hash = [row[0] for row in store.rows("SELECT pair_id FROM audit ORDER BY rowid")]
@@ -156,6 +151,31 @@ def test_nothing_about_an_audited_task_gives_it_away(run: Run) -> None:
         """SELECT pair_id FROM decision JOIN input USING (pair_id) JOIN score USING (pair_id)
         WHERE decision = 'abstain' ORDER BY bpe DESC, position"""
     )]  # fmt: skip
+
+
+def spread_out(hidden: set[str], tasks: list[dict[str, Any]]) -> None:
+    """Whether some tasks stand like thrown at random among all: as many as chance allows in each fifth."""
+    places = np.array([i for i, task in enumerate(tasks) if task["pair_id"] in hidden]) / len(tasks)
+    assert len(places) > 100
+    fifths = np.histogram(places, 5, (0, 1))[0]
+    assert fifths.min() > 0.5 * len(places) / 5
+    assert fifths.max() < 1.5 * len(places) / 5
+
+
+def test_audited_tasks_stand_behind_a_draw_that_waits(run: Run) -> None:
+    """Drawn pairs that the judge is sure of leave no room for audited ones at the end."""
+    run.label()
+    with open_store(run.db) as store:
+        drawn = draw_for_calibration(store, 200)
+    result = run.label("--audit", "0.6")
+    tasks = run.tasks()
+    assert result["queue"]["calibration_draw"] == drawn == 200
+    with open_store(run.db) as store:
+        order = [row[0] for row in store.rows("SELECT pair_id FROM draw ORDER BY position")]
+    assert [task["pair_id"] for task in tasks[:200]] == order
+    hidden = run.ids(AUDITED) - set(order)
+    assert len(hidden) == result["queue"]["audit"]
+    spread_out(hidden, tasks[200:])
 
 
 def test_a_larger_share_adds_pairs_and_an_equal_one_none(run: Run) -> None:

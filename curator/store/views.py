@@ -38,15 +38,18 @@ _PLACES = """
 # Pairs of the audit, and those that come back in doubt, stand at random places among those that the judge abstained on:
 # neither their place nor their form tells them apart. Yet another hash decides, or audited pairs would stand together.
 _TASK = f"""
-    SELECT pair_id, drawn, drawn_at, again,
-           if(hidden, (count(*) FILTER (NOT hidden AND drawn IS NULL) OVER () + 1)
-                      * (md5_number_lower('place' || $seed || pair_id) / 18446744073709551616),
-              row_number() OVER (PARTITION BY hidden, drawn IS NULL ORDER BY bpe DESC NULLS LAST, position)) AS place
-    FROM (
+    WITH task AS MATERIALIZED (
         SELECT pair_id, s.bpe, input.position, w.pair_id IS NOT NULL AS again, draw.position AS drawn_at,
                if(again, NULL, draw_number) AS drawn, drawn IS NULL AND (again OR d.decision = 'accept') AS hidden
         FROM {_PLACES} WHERE {_WAITS}
     )
+    SELECT pair_id, drawn, drawn_at, again,
+           row_number() OVER (PARTITION BY drawn IS NULL ORDER BY bpe DESC NULLS LAST, position)::DOUBLE AS place
+    FROM task WHERE NOT hidden
+    UNION ALL
+    SELECT pair_id, drawn, drawn_at, again, (SELECT count(*) + 1 FROM task WHERE drawn IS NULL AND NOT hidden)
+               * (md5_number_lower('place' || $seed || pair_id) / 18446744073709551616)
+    FROM task WHERE hidden
 """
 
 # Sorted before the lines are made: DuckDB sorts three texts faster than one as long. The coin for the sides is that of
