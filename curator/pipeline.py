@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from curator import __version__
 from curator.conformal import Calibration, accept, calibrate, labels_missing, promise
+from curator.doubting import find_doubts, judge_bias
 from curator.errors import Interrupted, StoreError
 from curator.exports.card import dataset_card
 from curator.exports.trl import write_dataset
@@ -216,12 +217,13 @@ def decision_result(store: Store, decided: Decided) -> Result:
     """The part of `run.json` that is about the decision: equal for equal stores, whenever it was made."""
     found, rule, judge = decided.calibration, decided.rule, decided.judge
     counts, replies = views.counts(store), views.replies(store, judge.judge_id)
+    bias = judge_bias(store, judge.judge_id, rule.min_label_mass)
     prompts, drawn = views.calibration_rows(store)
     threshold = None
     if found.threshold is not None:
         odds = found.threshold if np.isfinite(found.threshold) else "inf"
         threshold = {"bpe": entropy_at(found.threshold), "log_odds": odds}
-    return {
+    result = {
         "pairs": counts["pairs"],
         "judged": decided.judged,
         "failed": counts["pairs"] - decided.judged,
@@ -246,12 +248,13 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "judge": {
             "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
             "demonstration": judge.demonstration, "settings": judge.settings, "details": judge.details,
-            "first_shown_preferred": replies.first_shown,
+            "bias": bias.figures(),
         },
         "promise": promise(found),
         "tokens": replies.tokens,
         "cached_tokens": replies.cached_tokens,
     }  # fmt: skip
+    return {**result, "doubts": find_doubts(store, rule, result, [(judge.name, bias)])}
 
 
 def _result(
