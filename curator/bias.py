@@ -52,10 +52,10 @@ class Bias:
         return (1 + self.lean) / 2 if self.pairs else None
 
     @property
-    def first_shown_interval(self) -> tuple[float, float] | None:
+    def first_shown_interval(self) -> tuple[float, float]:
         """Of how often the first shown wins: exact, given on how many pairs the order decides (and no tied reply)."""
         if not self.pairs:
-            return None
+            return 0.0, 1.0
         if not self.first + self.second:
             return 0.5, 0.5
         low, high = interval(self.first, self.first + self.second)
@@ -144,12 +144,10 @@ def doubts(name: str, judge: Bias, min_label_mass: float) -> list[Doubt]:
 
 
 def _position(name: str, judge: Bias) -> Doubt | None:
-    rate, ends = judge.first_shown, judge.first_shown_interval
-    if rate is None or ends is None or abs(rate - 0.5) < POSITION_MARGIN:
+    rate = judge.first_shown
+    if rate is None or abs(rate - 0.5) < POSITION_MARGIN or _sign_test(judge.first, judge.second) >= LEVEL:
         return None
-    if _sign_test(judge.first, judge.second) >= LEVEL:
-        return None
-    decided = judge.first + judge.second
+    ends, decided = judge.first_shown_interval, judge.first + judge.second
     return Doubt(
         "position bias",
         f"{name} goes by the place: the response shown first wins {rate:.0%} of its replies ({CONFIDENCE:.0%} interval "
@@ -172,8 +170,8 @@ def _length(name: str, judge: Bias) -> Doubt | None:
     return Doubt(
         "length bias",
         f"{name} likes the longer response {more} than people do: on {judge.compared:,} calibration pairs it prefers "
-        f"it in {ours:.0%}, people in {theirs:.0%} (McNemar's exact test: {p_value(p)}). The promise holds, but "
-        "what is wrong among the auto labels teaches length: say in the template what length is worth.",
+        f"it in {ours:.0%}, people in {theirs:.0%} (McNemar's exact test: {p_value(p)}). The promise is as "
+        "before, but what is wrong among the auto labels teaches length: say in the template what length is worth.",
         {
             "judge": name, "compared": judge.compared, "longer_preferred": ours, "longer_preferred_by_people": theirs,
             "judge_only": judge.judge_only, "people_only": judge.people_only, "p": p,

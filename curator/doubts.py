@@ -205,7 +205,7 @@ _REFUSED = {
     "offered": "their labels came with a file after this store had routed or reviewed them, and may have been given "
     "because the judge found them hard. If they are a random sample all the same, give the file to a new --db",
     "review": "people saw them because the judge was not sure enough of them",
-    "audit": "people saw them because the judge's label was accepted",
+    "audit": "people saw them in order to check labels that were accepted",
     "not blind": "somebody who labelled them had seen a verdict",
     "draw incomplete": "some of their draw were labelled for review before, and count when all of it is labelled",
 }

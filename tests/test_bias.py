@@ -35,16 +35,14 @@ def test_the_place(d_ab: list[float], d_ba: list[float], first: float, flipped: 
 def test_the_interval_of_the_place_is_exact_on_the_pairs_that_the_order_decides() -> None:
     found = of([2.0] * 90 + [-2.0] * 10, [-2.0] * 30 + [2.0] * 60 + [2.0] * 10)
     assert (found.first, found.second, found.first_shown) == (30, 10, 0.6)
-    ends = found.first_shown_interval
-    assert ends is not None
     # Clopper-Pearson for 30 of 40 is .5880 to .8731.
-    assert ends == pytest.approx((0.5 + 0.4 * 0.08800, 0.5 + 0.4 * 0.37306), abs=1e-4)
+    assert found.first_shown_interval == pytest.approx((0.5 + 0.4 * 0.08800, 0.5 + 0.4 * 0.37306), abs=1e-4)
 
 
 def test_nothing_judged_is_nothing_known() -> None:
     found = of([], [])
     assert set(found.figures().values()) == {0, None}
-    assert found.first_shown_interval is None
+    assert found.first_shown_interval == (0.0, 1.0)
     assert doubts("j", found, 0.25) == []
 
 
