@@ -155,22 +155,18 @@ class Replies:
     Attributes:
         failures: why replies failed, most frequent first.
         tokens, cached_tokens: prompt tokens, and how many of them a prefix cache served.
-        first_shown: how often the response shown first was preferred (one half: no position bias); None: no reply.
     """
 
     failures: list[tuple[str, int]]
     tokens: int
     cached_tokens: int
-    first_shown: float | None
 
 
 def replies(store: Store, judge_id: str) -> Replies:
     """Sum up a judge's replies about the input."""
-    failed, sent, cached, first = store.one(
+    failed, sent, cached = store.one(
         """SELECT count(*) FILTER (status = 'failed'), coalesce(sum(prompt_tokens), 0)::BIGINT,
-               coalesce(sum(cached_tokens), 0)::BIGINT,
-               avg(CASE WHEN logprob_a = logprob_b THEN 0.5
-                        WHEN (logprob_a > logprob_b) = (pair_order = 'ab') THEN 1 ELSE 0 END) FILTER (status = 'ok')
+               coalesce(sum(cached_tokens), 0)::BIGINT
         FROM judgment WHERE judge_id = ? AND pair_id IN (SELECT pair_id FROM input)""",
         [judge_id],
     )
@@ -180,7 +176,7 @@ def replies(store: Store, judge_id: str) -> Replies:
         GROUP BY reason ORDER BY count(*) DESC, reason""",
         [judge_id],
     )  # fmt: skip
-    return Replies(failures, sent, cached, None if first is None else float(first))
+    return Replies(failures, sent, cached)
 
 
 def calibration_rows(store: Store) -> tuple[int, int]:

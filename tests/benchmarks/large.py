@@ -138,7 +138,7 @@ def judgments(folder: Path) -> dict[str, float]:
 
 
 def decide(folder: Path) -> float:
-    from curator import deciding
+    from curator import deciding, pipeline
     from curator.pair import JudgeInfo
     from curator.store import open_store
     from curator.store.judgments import stored_judge
@@ -147,7 +147,7 @@ def decide(folder: Path) -> float:
     with open_store(chosen.db) as store:
         judge: JudgeInfo = stored_judge(store, store.rows("SELECT judge_id FROM judge")[0][0])
         seconds = timed(lambda: deciding.decide(store, judge, chosen.rule))
-        deciding.recalibrate(store, chosen.rule)
+        pipeline.recalibrate(store, chosen.rule)
     return seconds
 
 
@@ -165,14 +165,14 @@ def export(folder: Path) -> dict[str, float]:
 
 def queue(folder: Path) -> dict[str, float]:
     """Every pair without a label as a task: nothing is accepted at such an alpha."""
-    from curator import deciding, pipeline
+    from curator import pipeline
     from curator.conformal import exact
     from curator.options import Rule
     from curator.store import open_store
 
     chosen, tasks = options(folder), 0
     with open_store(chosen.db) as store:
-        deciding.recalibrate(store, Rule(alpha=exact("0.000001")))
+        pipeline.recalibrate(store, Rule(alpha=exact("0.000001")))
         start = time.perf_counter()
         tasks = pipeline.export_queue(store, chosen.out / "all-queue.jsonl")
         seconds = time.perf_counter() - start
