@@ -51,7 +51,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE judge (
         judge_id VARCHAR NOT NULL,       -- content hash of name, engine and settings
         name VARCHAR NOT NULL,
-        engine VARCHAR NOT NULL,         -- sglang | embedded | recorded
+        engine VARCHAR NOT NULL,         -- sglang | embedded | recorded | panel (several judges as one)
         settings VARCHAR NOT NULL,       -- JSON: model, weights, template, labels, ...
         details VARCHAR NOT NULL,        -- JSON: what makes no other judge (the server's version)
         demonstration BOOLEAN NOT NULL   -- too small to be trusted with real data
@@ -62,12 +62,14 @@ MIGRATIONS: tuple[str, ...] = (
         pair_order VARCHAR NOT NULL,     -- ab | ba: which response was shown first
         logprob_a DOUBLE,                -- of response a, whichever place it had
         logprob_b DOUBLE,
-        label_mass DOUBLE,               -- probability of both labels together
+        logprob_tie DOUBLE,              -- of the label for "equal"; NULL: the judge was given none
+        label_mass DOUBLE,               -- probability of the labels together
         status VARCHAR NOT NULL,         -- ok | failed
         reason VARCHAR,                  -- why it failed, or what was done to the texts
         prompt_tokens INTEGER,
         cached_tokens INTEGER,
-        seconds DOUBLE
+        seconds DOUBLE,
+        stated_p_a DOUBLE                -- P(a preferred) by the judge's own words, where it said how sure it is
     );
     CREATE SEQUENCE label_number;
     CREATE TABLE human_label (           -- append-only: the latest of an annotator counts
@@ -101,12 +103,17 @@ MIGRATIONS: tuple[str, ...] = (
         pair_id VARCHAR NOT NULL,
         judge_id VARCHAR NOT NULL,
         p_a DOUBLE NOT NULL,
-        log_odds DOUBLE NOT NULL,
+        p_b DOUBLE NOT NULL,
+        p_tie DOUBLE NOT NULL,           -- 0 where the judge was given no label for "equal"
+        log_odds DOUBLE NOT NULL,        -- of the response with more than half of the probability; 0: neither has
         bpe DOUBLE NOT NULL
     );
-    CREATE TABLE calibration (           -- append-only
+    CREATE TABLE calibration (           -- append-only; with --group-by, one row a group
         calibration_id INTEGER NOT NULL,
+        group_by VARCHAR,                -- field of the raw rows
+        group_name VARCHAR,              -- its value; NULL with group_by: the groups too small for their own threshold
         judge_id VARCHAR NOT NULL,
+        score VARCHAR NOT NULL,          -- the signal that ranks pairs (curator.signals)
         guarantee VARCHAR NOT NULL,
         alpha VARCHAR NOT NULL,          -- exact: a fraction as text
         delta VARCHAR NOT NULL,

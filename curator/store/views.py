@@ -79,7 +79,7 @@ def dataset(store: Store, batch: int = 10_000) -> Iterator[pa.RecordBatch]:
     """
     store.rows(
         f"""CREATE OR REPLACE TEMP TABLE final AS
-        SELECT pair.rowid AS place, a_chosen, if(a_chosen, s.p_a, 1 - s.p_a) AS p_chosen, s.bpe,
+        SELECT pair.rowid AS place, a_chosen, if(a_chosen, s.p_a, s.p_b) AS p_chosen, s.bpe,
                if(human, 'human', 'auto') AS label_source
         FROM ({_FINAL}) JOIN pair USING (pair_id) LEFT JOIN score s USING (pair_id) ORDER BY place"""
     )
@@ -132,6 +132,7 @@ def counts(store: Store) -> dict[str, Any]:
                count(*) FILTER (l.verdict IS NOT NULL) AS labelled,
                count(*) FILTER (c.pair_id IS NOT NULL) AS calibration_labels,
                count(*) FILTER (s.pair_id IS NOT NULL) AS judged,
+               count(*) FILTER (s.p_tie > s.p_a AND s.p_tie > s.p_b) AS judge_ties,
                count(*) FILTER (l.verdict IS NULL AND d.decision = 'accept') AS auto_labelled,
                count(*) FILTER ({_WAITS}) AS waiting,
                count(*) FILTER (l.verdict IS NULL AND draw.pair_id IS NOT NULL) AS waiting_for_calibration,
@@ -155,22 +156,18 @@ class Replies:
     Attributes:
         failures: why replies failed, most frequent first.
         tokens, cached_tokens: prompt tokens, and how many of them a prefix cache served.
-        first_shown: how often the response shown first was preferred (one half: no position bias); None: no reply.
     """
 
     failures: list[tuple[str, int]]
     tokens: int
     cached_tokens: int
-    first_shown: float | None
 
 
 def replies(store: Store, judge_id: str) -> Replies:
     """Sum up a judge's replies about the input."""
-    failed, sent, cached, first = store.one(
+    failed, sent, cached = store.one(
         """SELECT count(*) FILTER (status = 'failed'), coalesce(sum(prompt_tokens), 0)::BIGINT,
-               coalesce(sum(cached_tokens), 0)::BIGINT,
-               avg(CASE WHEN logprob_a = logprob_b THEN 0.5
-                        WHEN (logprob_a > logprob_b) = (pair_order = 'ab') THEN 1 ELSE 0 END) FILTER (status = 'ok')
+               coalesce(sum(cached_tokens), 0)::BIGINT
         FROM judgment WHERE judge_id = ? AND pair_id IN (SELECT pair_id FROM input)""",
         [judge_id],
     )
@@ -180,7 +177,7 @@ def replies(store: Store, judge_id: str) -> Replies:
         GROUP BY reason ORDER BY count(*) DESC, reason""",
         [judge_id],
     )  # fmt: skip
-    return Replies(failures, sent, cached, None if first is None else float(first))
+    return Replies(failures, sent, cached)
 
 
 def calibration_rows(store: Store) -> tuple[int, int]:

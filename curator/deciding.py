@@ -1,0 +1,172 @@
+"""Calibrates, within groups or for all pairs, and accepts or abstains."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curator.conformal import accept, calibrate
+from curator.options import Rule, Ties
+from curator.pair import JudgeInfo
+from curator.scoring import A, B, Scored, score_input
+from curator.sizing import labels_missing
+from curator.store import Store
+from curator.store.decisions import (
+    GroupCalibration,
+    add_calibration,
+    calibration_ids,
+    replace_decisions,
+)
+
+Result = dict[str, Any]
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a calibration is made from. Arrays of shape (n_pairs,), in input order.
+
+    Attributes:
+        sureness: |log-odds|; -inf where nothing may be accepted.
+        label: the judges' label as a code of `VERDICTS`; 0 where they have none.
+        wrong: whether that is not the human verdict.
+        calibrates, pool: the calibration rows, and the pairs that the promise is about.
+    """
+
+    sureness: Floats
+    label: NDArray[np.int8]
+    wrong: Bools
+    calibrates: Bools
+    pool: Bools
+
+    @classmethod
+    def of(cls, log_odds: Floats, scored: Scored, ties: Ties) -> Rows:
+        """Of a judge's log-odds (NaN: no verdict), or of a panel's."""
+        known = scored.known
+        # No preference is no label, however low the threshold.
+        none = np.isnan(log_odds) | (log_odds == 0)
+        label = np.select([none, log_odds > 0], [np.int8(0), A], B)
+        calibrates = known.calibrates & ~known.fits
+        if ties is Ties.EXCLUDE:
+            calibrates = calibrates & np.isin(known.verdict, [A, B])
+        sureness = np.where(none, -np.inf, np.abs(log_odds))
+        return cls(sureness, label, label != known.verdict, calibrates, known.in_pool & ~known.calibrates)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Calibrations and what they were made from and led to. `complete`: no pair of the input lacks a verdict.
+
+    Attributes:
+        calibrations: one for all pairs, or one a group.
+        missing: about how many labels more would help where there is no threshold; None: none would, or none is needed.
+    """
+
+    judge: JudgeInfo
+    rule: Rule
+    scored: Scored
+    rows: Rows
+    calibrations: Sequence[GroupCalibration]
+    judged: int
+    complete: bool
+    missing: int | None
+
+    @property
+    def accepted(self) -> int:
+        return sum(one.found.accepted for one in self.calibrations)
+
+    @property
+    def pool(self) -> int:
+        return sum(one.found.m for one in self.calibrations)
+
+
+def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
+    """Score every pair of the input, calibrate, and accept or abstain.
+
+    The pool is every pair that is no calibration row, also those that people labelled because the judge abstained:
+    a pool without them would hold fewer hard pairs than the calibration rows, and the promise would be void.
+    """
+    scored = score_input(store, judge, rule)
+    log_odds, known = scored.combined.log_odds, scored.known
+    answered = ~np.isnan(log_odds)
+    rows = Rows.of(log_odds, scored, rule.ties)
+    calibrations, accepted, missing = [], np.zeros(answered.size, dtype=bool), []
+    for name, here in groups(scored, rows, rule):
+        uses, pool = rows.calibrates & here, rows.pool & here
+        found = calibrate(
+            rows.sureness[uses], rows.wrong[uses], rows.sureness[pool],
+            guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
+        )  # fmt: skip
+        calibrations.append(GroupCalibration(name, found))
+        accepted[here] = accept(rows.sureness[here], found.threshold)
+        if found.threshold is None:
+            more = labels_missing(rows.sureness[uses], rows.wrong[uses], rule.guarantee, rule.alpha, rule.delta)
+            if more is not None:  # the draw is from all pairs, so that a group gets only its share
+                missing.append(-(-more * answered.size // max(1, int(here.sum()))))
+    with store.transaction():
+        number = add_calibration(
+            store, judge.judge_id, calibrations, score=rule.score.value, ties=rule.ties.value, group_by=rule.group_by,
+            fingerprint=_fingerprint(store, known.verdict, rows),
+        )  # fmt: skip
+        reason = _reasons(
+            accepted, answered, rows.sureness, any(one.found.threshold is not None for one in calibrations)
+        )
+        replace_decisions(
+            store, judge.judge_id, number, scored.preference, answered,
+            np.where(accepted, rows.label, np.int8(0)), reason,
+        )  # fmt: skip
+    judged = int(np.count_nonzero(answered & known.in_pool))
+    return Decided(judge, rule, scored, rows, calibrations, judged, _complete(scored), max(missing, default=None))
+
+
+def groups(scored: Scored, rows: Rows, rule: Rule) -> list[tuple[str | None, Bools]]:
+    """The groups within which the rule is to hold; small ones, and pairs without the field, come together as None.
+
+    Which groups are small depends on how many labels they have, and not on what the labels say: a promise within each
+    of the groups that are left is as good as if they had been named beforehand.
+    """
+    known = scored.known
+    everything = np.ones(known.verdict.shape, dtype=bool)
+    if rule.group_by is None:
+        return [(None, everything)]
+    labels = np.bincount(known.group[rows.calibrates], minlength=len(known.groups))
+    own = [code for code, name in enumerate(known.groups) if name is not None and labels[code] >= rule.group_min]
+    found: list[tuple[str | None, Bools]] = [(known.groups[code], known.group == code) for code in own]
+    found.sort(key=lambda one: str(one[0]))
+    others = ~np.isin(known.group, own)
+    return [*found, (None, others)] if others.any() else found
+
+
+def _complete(scored: Scored) -> bool:
+    """Whether every judge has given a verdict on every pair that it was to read."""
+    return bool((~np.isnan(scored.each) | ~scored.combined.read).all())
+
+
+def _reasons(accepted: Bools, answered: Bools, sureness: Floats, threshold: bool) -> pa.DictionaryArray:
+    """Why each pair is accepted or not, in words."""
+    words = [
+        "less sure than the threshold" if threshold else "no threshold",
+        "no preference", "not judged in both orders", "at least as sure as the threshold",
+    ]  # fmt: skip
+    code = np.isneginf(sureness).astype(np.int8)
+    code[~answered] = 2
+    code[accepted] = 3
+    return pa.DictionaryArray.from_arrays(code, words)
+
+
+def _fingerprint(store: Store, verdict: NDArray[np.int8], rows: Rows) -> str:
+    """Hash of the calibration rows that thresholds were made from."""
+    ids, place = calibration_ids(store)
+    used = rows.calibrates[place]
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update("".join(compress(ids, used)).encode())
+    digest.update(verdict[place[used]].tobytes() + rows.sureness[place[used]].tobytes())
+    return digest.hexdigest()
