@@ -7,6 +7,7 @@ from typing import Any
 
 from curator import bias, doubts
 from curator.bias import Bias
+from curator.conformal import Guarantee
 from curator.doubts import Doubt
 from curator.options import Rule, Ties
 from curator.store import Store
@@ -35,8 +36,9 @@ def find_doubts(
     n, m = stored.find_calibrating(store)
     if n and m:
         found.append(doubts.drift(*stored.compared(store, n, m)))
-        if promised:
-            same = stored.same_response(store, n) if rows["drawn"] < n else 0.0
+        drawn = rows["drawn"] == n  # by curator, pair by pair: then only pac has reason to look at prompts
+        if promised and (not drawn or rule.guarantee is Guarantee.PAC):
+            same = 0.0 if drawn else stored.same_response(store, n)
             found.append(doubts.repeated_prompts(stored.prompts(store), rows["drawn"], same, rule.guarantee))
     found += doubts.refused_labels(stored.refused(store))
     if n:
