@@ -23,6 +23,9 @@ LEVEL = 0.001
 CONFIDENCE = 0.95
 """Confidence of the intervals that doubts state."""
 
+REPEATED = 0.05
+"""Where fewer of the calibration pairs have another pair of their prompt beside them, that is not worth a line."""
+
 _EXACT_CELLS = 1_000_000
 """Up to this product of the sample sizes the two-sample test is exact; beyond it the limit is as good, and quicker."""
 
@@ -42,16 +45,18 @@ class Doubt:
     figures: Mapping[str, Any]
 
 
-def interval(successes: int, trials: int) -> tuple[float, float]:
-    """Clopper-Pearson interval of a share, of confidence `CONFIDENCE`.
+def interval(successes: float, trials: int) -> tuple[float, float]:
+    """Clopper-Pearson interval of a share, of confidence `CONFIDENCE`; wider than need be where trials come in halves.
 
     >>> [round(end, 4) for end in interval(0, 10)]
     [0.0, 0.3085]
     """
-    from scipy.stats import binomtest
+    from scipy.stats import beta
 
-    found = binomtest(successes, trials).proportion_ci(CONFIDENCE, method="exact")
-    return float(found.low), float(found.high)
+    tail = (1 - CONFIDENCE) / 2
+    low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes > 0 else 0.0
+    high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
+    return low, high
 
 
 def drift(calibration: Mapping[str, ArrayLike], pool: Mapping[str, ArrayLike]) -> Doubt | None:
@@ -166,11 +171,9 @@ def repeated_prompts(found: Prompts, drawn: int, same_response: float, guarantee
         same_response: share of the calibration pairs of which a response, to the same prompt, is in the pool as well.
     """
     n, prompts, shared = (int(values.sum()) for values in (found.calibration, found.used, found.shared))
-    if prompts == n and (not shared or drawn == n):
-        return None
     figures: dict[str, Any] = {"pairs": n, "prompts": prompts, "shared_prompts": shared, "drawn": drawn}
     if drawn == n:
-        if guarantee is not Guarantee.PAC:
+        if guarantee is not Guarantee.PAC or n - prompts < REPEATED * n:
             return None  # single pairs drawn at random are exchangeable with the others, however alike they are
         return Doubt(
             "repeated prompts",
@@ -191,6 +194,8 @@ def repeated_prompts(found: Prompts, drawn: int, same_response: float, guarantee
             "labels say less than their number, and the promise is weaker. Draw single pairs.",
             figures,
         )
+    if max(n - prompts, shared) < REPEATED * n:
+        return None
     also = f", and {same_response:.0%} of the pairs share a response with those" if same_response else ""
     return Doubt(
         "repeated prompts",
@@ -272,15 +277,15 @@ def annotator_noise(found: Sequence[Votes], alpha: float, ties_are_errors: bool)
     floor = [contradicted(votes, h, ties_are_errors) for h in noise]
     if floor[2] < alpha:
         return None
-    reach = "is below" if floor[1] > alpha else "may be below"
+    reach = "is" if floor[1] > alpha else "may be"
     return Doubt(
         "annotator noise",
-        f"people disagree on {disagree:,} of {compared:,} calibration pairs with two labels or more. If they err alike "
-        f"on every pair, then in {noise[0]:.1%} of their labels ({CONFIDENCE:.0%} interval {noise[1]:.1%} to "
-        f"{noise[2]:.1%}); a judge that is always right would be contradicted on {floor[0]:.1%} of the pairs "
-        f"({floor[1]:.1%} to {floor[2]:.1%}), and no alpha below that is in reach in truth. Alpha {alpha:g} {reach}: "
-        "the promise, which is about agreement with these people, can then hold only where they agree more than on the "
-        "average pair. More people a pair, or clearer instructions, help.",
+        f"people disagree on {disagree:,} of {compared:,} calibration pairs with two labels or more: erring alike on "
+        f"every pair, in {noise[0]:.1%} of their labels ({CONFIDENCE:.0%} interval {noise[1]:.1%} to {noise[2]:.1%}). "
+        "The promise is about agreement with these people, and a judge that is always right would still be "
+        f"contradicted on {floor[0]:.1%} of the pairs ({floor[1]:.1%} to {floor[2]:.1%}): no alpha below that is in "
+        f"reach in truth, unless on pairs where people agree more, and alpha {alpha:g} {reach}. More people a pair, or "
+        "clearer instructions, help.",
         {
             "compared": compared, "disagree": disagree, "both_chose_a_side": both, "of_these_disagree": apart,
             "noise": noise[0], "noise_interval": noise[1:],

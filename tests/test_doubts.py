@@ -140,6 +140,8 @@ def test_pairs_that_curator_drew_are_doubted_under_pac_alone() -> None:
     assert "pac speaks of pairs to come" in found.text
     alone = prompts([1] * 100, [1] * 50 + [0] * 50)
     assert repeated_prompts(alone, 0, 0.0, Guarantee.PAC) is None, "no prompt has two pairs"
+    few = prompts([2] * 2 + [1] * 98, [1] * 2 + [1] * 48 + [0] * 50)
+    assert repeated_prompts(few, 0, 0.0, Guarantee.FDR) is None, "two of fifty prompts have a pair in the pool"
 
 
 def test_each_reason_for_not_calibrating_is_counted() -> None:
@@ -175,7 +177,7 @@ def test_noise_comes_out_of_disagreement() -> None:
     assert found.figures["contradicted"] == pytest.approx(1 - (1 - h) ** 2, abs=0.025), (
         "two votes, and a tie is an error"
     )
-    assert "Alpha 0.1 is below" in found.text
+    assert "and alpha 0.1 is." in found.text
 
 
 def test_noise_is_silent_where_it_does_not_matter() -> None:
@@ -186,7 +188,7 @@ def test_noise_is_silent_where_it_does_not_matter() -> None:
     assert annotator_noise(few, 0.1, True) is None
     found = annotator_noise(few, 0.01, True)
     assert found is not None
-    assert "Alpha 0.01 may be below" in found.text
+    assert "and alpha 0.01 may be." in found.text
 
 
 def test_a_tie_against_a_side_is_disagreement_but_tells_no_noise() -> None:
