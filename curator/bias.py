@@ -166,7 +166,7 @@ def _length(name: str, judge: Bias) -> Doubt | None:
         f"{name} likes the longer response {'more' if ours > theirs else 'less'} than people do: on {judge.compared:,} "
         f"calibration pairs it prefers it in {ours:.0%}, people in {theirs:.0%}; it contradicts them on "
         f"{to_longer:.0%} of those where they prefer the shorter, and on {to_shorter:.0%} of the others (exact tests: "
-        f"{p_value(p)}). This leaves the promise as it is, but teaches length: say in the template what length is worth.",
+        f"{p_value(p)}). This leaves the promise as it is, but teaches length: say in the template what that is worth.",
         {
             "judge": name, "compared": judge.compared, "longer_preferred": ours, "longer_preferred_by_people": theirs,
             "wrongly_longer": to_longer, "wrongly_shorter": to_shorter, "p": p,
