@@ -9,6 +9,7 @@ from curator import bias, doubts
 from curator.bias import Bias
 from curator.conformal import Guarantee
 from curator.doubts import Doubt
+from curator.noise import annotator_noise
 from curator.options import Rule, Ties
 from curator.store import Store
 from curator.store import doubts as stored
@@ -42,7 +43,7 @@ def find_doubts(
             found.append(doubts.repeated_prompts(stored.prompts(store), rows["drawn"], same, rule.guarantee))
     found += doubts.refused_labels(stored.refused(store))
     if n:
-        found.append(doubts.annotator_noise(stored.votes(store), float(rule.alpha), rule.ties is Ties.ERROR))
+        found.append(annotator_noise(stored.votes(store), float(rule.alpha), rule.ties is Ties.ERROR))
     if promised:
         found.append(doubts.waiting_draw(result["queue"]["calibration_draw"]))
         found.append(doubts.earlier_tries(rows["earlier_tries"]))

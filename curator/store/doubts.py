@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curator.doubts import Prompts, Votes
+from curator.doubts import Prompts
+from curator.noise import Votes
 from curator.store.connection import Store
 
 SAMPLE = 20_000
