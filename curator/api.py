@@ -12,6 +12,7 @@ from curator.combining import Combine, Missing, Panel
 from curator.conformal import Guarantee, exact
 from curator.options import GROUP_MIN, LabelOptions, Rule, Ties, default_out, judge_choices
 from curator.progress import Progress
+from curator.signals import Signal
 
 
 def label(
@@ -35,10 +36,12 @@ def label(
     delta: str | float | Fraction = "0.1",
     ties: Ties | str = "error",
     min_label_mass: float = 0.25,
+    score: Signal | str = "bpe",
     group_by: str | None = None,
     group_min: int = GROUP_MIN,
     input_format: str | None = None,
     limit: int | None = None,
+    audit: float = 0.0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Label raw pairs; see `curator label --help` for what each argument means.
@@ -59,7 +62,14 @@ def label(
         out=folder,
         db=Path(db) if db is not None else folder / "curator.duckdb",
         rule=Rule(
-            Guarantee(guarantee), exact(str(alpha)), exact(str(delta)), Ties(ties), min_label_mass, group_by, group_min
+            Guarantee(guarantee),
+            exact(str(alpha)),
+            exact(str(delta)),
+            Ties(ties),
+            min_label_mass,
+            group_by,
+            group_min,
+            Signal(score),
         ),
         judges=judge_choices(
             _several(judge_url),
@@ -75,6 +85,7 @@ def label(
         calibration=None if calibration is None else str(calibration),
         input_format=input_format,
         limit=limit,
+        audit=audit,
     )
     return pipeline.label(options, progress or Progress())
 

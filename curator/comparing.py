@@ -15,10 +15,11 @@ from curator.combining import Panel, combine
 from curator.conformal import calibrate
 from curator.deciding import Rows, groups
 from curator.errors import StoreError
+from curator.intervals import clopper_pearson
 from curator.options import Rule
 from curator.pair import JudgeInfo
 from curator.preference import entropy_at
-from curator.quality import accuracy, auprc, auroc, ece, exact_interval
+from curator.quality import accuracy, auprc, auroc, ece
 from curator.scoring import A, B, Scored, panel_of, score_input, score_judges
 from curator.signals import Signal, of_judge, of_replies, p_right
 from curator.store import Store
@@ -134,10 +135,8 @@ def sweep(store: Store, rule: Rule, alphas: Sequence[Fraction] = ALPHAS) -> dict
     for alpha in sorted(set(alphas)):
         step = _accepted(scored, rows, replace(rule, alpha=alpha))
         k, e = step["calibration_accepted"], step["calibration_errors"]
-        low, high = exact_interval(e, k)
-        step |= {"error": e / k, "error_low": low, "error_high": high} if k else dict.fromkeys(
-            ("error", "error_low", "error_high")
-        )  # fmt: skip
+        low, high = clopper_pearson(e, k) if k else (None, None)
+        step |= {"error": e / k if k else None, "error_low": low, "error_high": high}
         steps.append({"alpha": float(alpha), **step})
     before = earlier_looks(store)
     add_look(store, "sweep")

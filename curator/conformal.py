@@ -7,18 +7,20 @@ is never accepted (not judged, or no preference) and still counts. The three rul
 rule      largest acceptance with                                    then
 ========  =========================================================  ==============================================
 `fdr`     m (1 + V) <= alpha (n + 1) R                               E[wrong / accepted] <= alpha in this batch
-`pac`     P(Bin(k, alpha) <= e) <= delta along a fixed sequence      with prob. >= 1 - delta: error rate <= alpha
+`pac`     P(Bin(k, alpha) <= e) <= d, d its share of delta            with prob. >= 1 - delta: error rate <= alpha
 `scope`   e - alpha k <= -1                                          P(accepted and wrong) <= alpha
 ========  =========================================================  ==============================================
 
 n, m: calibration rows and batch; k, e (or V): accepted calibration rows and errors among them; R: accepted of the
 batch. Sources: Jin and Candès, Selection by prediction with conformal p-values, JMLR 2023 (`fdr`); Angelopoulos et
-al., Learn then Test, 2021, fixed-sequence testing (`pac`); Badshah et al., SCOPE, arXiv:2602.13110 (`scope`).
+al., Learn then Test, 2021, and Wiens, A fixed sequence Bonferroni procedure, Pharmaceutical Statistics 2003 (`pac`);
+Badshah et al., SCOPE, arXiv:2602.13110 (`scope`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -29,8 +31,11 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PAC_STEPS = 50
-"""Length of the fixed sequence of `pac`: enough to come within 2% of the best coverage, each step one binomial tail."""
+PAC_STARTS = (27, 1, 1, 1)
+"""Parts of delta with which `pac` starts at the surest end of its grid, one and two thirds on, and at the other end."""
+
+PAC_STEPS = 16
+"""Thresholds of `pac` from one start to the next; more of them do not raise coverage."""
 
 
 class Guarantee(StrEnum):
@@ -148,34 +153,49 @@ def _fdr_threshold(scores: Floats, errors: NDArray[np.bool_], pool: Floats, alph
     return float(ascending[first[at[-1]]]) if at.size else None
 
 
-def _pac_threshold(cal: Blocks, pool: Floats, n: int, alpha: Fraction, delta: Fraction) -> float | None:
-    grid = pac_grid(pool, n, alpha, delta)
-    return fixed_sequence(cal, grid, alpha, delta)
+def pac_grid(pool: ArrayLike, n: int, alpha: Fraction, delta: Fraction) -> tuple[Floats, list[Fraction]]:
+    """The thresholds that `pac` tries, surest first, and what part of delta each is given.
 
-
-def pac_grid(pool: Floats, n: int, alpha: Fraction, delta: Fraction) -> Floats:
-    """The fixed sequence of `pac`: score quantiles of the pool, surest first, chosen without seeing a label.
-
-    It starts where about 1.5 times the fewest calibration rows that can pass are expected above the threshold.
+    They are score quantiles of the judged pairs of the pool: no label is seen. The first is where the fewest of n
+    calibration rows that can pass are expected above it, and two standard deviations more.
     """
-    if not n or not pool.size:
-        return np.empty(0)
-    start = min(1.0, 1.5 * math.log(delta) / math.log1p(-float(alpha)) / n)
-    shares = np.linspace(start, 1.0, PAC_STEPS)
-    ranks = pool.size - np.minimum(np.ceil(shares * pool.size).astype(np.int64), pool.size)
-    grid = np.partition(pool, np.unique(ranks))[ranks]
-    return np.asarray(grid[~np.isneginf(grid)], dtype=np.float64)
+    scores = np.asarray(pool, dtype=np.float64)
+    judged = scores[~np.isneginf(scores)]
+    if not n or not judged.size:
+        return np.empty(0), []
+    fewest = math.log(float(delta) * PAC_STARTS[0] / sum(PAC_STARTS)) / math.log1p(-float(alpha))
+    start = min(1.0, (fewest + 2 * math.sqrt(fewest)) / (n * judged.size / scores.size))
+    shares = np.linspace(start, 1.0, PAC_STEPS * (len(PAC_STARTS) - 1) + 1)
+    ranks = judged.size - np.minimum(np.ceil(shares * judged.size).astype(np.int64), judged.size)
+    given = np.zeros(shares.size)
+    given[::PAC_STEPS] = PAC_STARTS
+    falling, at = np.unique(-np.partition(judged, np.unique(ranks))[ranks], return_inverse=True)
+    return -falling, [delta * int(part) / sum(PAC_STARTS) for part in np.bincount(at, given)]
 
 
-def fixed_sequence(cal: Blocks, grid: ArrayLike, alpha: Fraction, delta: Fraction) -> float | None:
-    """The last threshold of a descending `grid` before the first at which the error rate may exceed alpha."""
-    threshold = None
-    for value in np.asarray(grid, dtype=np.float64):
-        at = int(np.searchsorted(-cal.threshold, -value, side="right")) - 1
+def fixed_sequence(cal: Blocks, grid: ArrayLike, deltas: Sequence[Fraction], alpha: Fraction) -> float | None:
+    """The last threshold of a falling `grid` whose test passes with what it is given and what was carried to it.
+
+    A test that passes hands on all it had; one that fails hands on nothing. With probability 1 - sum(deltas) at least,
+    no threshold passes whose error rate in the population is over alpha ("bad"), however these lie in the grid:
+
+    1. `grid` and `deltas` owe nothing to the calibration rows, and of k rows above a threshold Bin(k, error rate) are
+       wrong: a bad one passes a test at level d with probability d at most.
+    2. Until a bad one passes, all bad ones before have failed and handed on nothing: each is tested at no more than
+       what was given since the bad one before it.
+    3. These are parts of `deltas` that do not overlap, so the probabilities add up to sum(deltas) at most.
+    """
+    threshold, level, falling = None, Fraction(0), -cal.threshold
+    for value, given in zip(np.asarray(grid, dtype=np.float64), deltas, strict=True):
+        level += given
+        if not level:
+            continue
+        at = int(np.searchsorted(falling, -value, side="right")) - 1
         k, e = (int(cal.k[at]), int(cal.errors[at])) if at >= 0 else (0, 0)
-        if not tail_at_most(e, k, alpha, delta):
-            break
-        threshold = float(value)
+        if tail_at_most(e, k, alpha, level):
+            threshold = float(value)
+        else:
+            level = Fraction(0)
     return threshold
 
 
@@ -242,7 +262,7 @@ def calibrate(
     if rule is Guarantee.FDR:
         threshold = _fdr_threshold(cal_scores, wrong, batch, level)
     elif rule is Guarantee.PAC:
-        threshold = _pac_threshold(blocks(cal_scores, wrong), batch, cal_scores.size, level, fail)
+        threshold = fixed_sequence(blocks(cal_scores, wrong), *pac_grid(batch, cal_scores.size, level, fail), level)
     elif rule is Guarantee.SCOPE:
         threshold = _scope_threshold(blocks(cal_scores, wrong), level)
     else:  # pragma: no cover - a new rule must be written here

@@ -12,6 +12,7 @@ from typing import Any
 from curator.combining import Panel
 from curator.conformal import Guarantee, exact
 from curator.errors import InputError
+from curator.signals import Signal
 
 
 class Ties(StrEnum):
@@ -30,6 +31,7 @@ class Rule:
     """How a threshold is set. Fixed before the result is seen.
 
     Attributes:
+        score: the signal that ranks the pairs.
         group_by: a field of the raw rows; the rule then holds within each group of pairs with one value of it.
         group_min: groups with fewer labelled pairs are decided together, as one group.
     """
@@ -41,6 +43,7 @@ class Rule:
     min_label_mass: float = 0.25
     group_by: str | None = None
     group_min: int = GROUP_MIN
+    score: Signal = Signal.BPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,11 @@ def judge_choices(
 
 @dataclass(frozen=True, slots=True)
 class LabelOptions:
-    """Everything `curator label` can be told."""
+    """Everything `curator label` can be told.
+
+    Attributes:
+        audit: share of the accepted pairs that people check, 0 to 1.
+    """
 
     raw: str
     out: Path
@@ -122,6 +129,11 @@ class LabelOptions:
     input_format: str | None = None
     limit: int | None = None
     strict: bool = False
+    audit: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.audit <= 1:
+            raise ValueError(f"audit is a share of the accepted pairs between 0 and 1, not {self.audit}")
 
 
 def default_out(raw: str) -> Path:

@@ -27,10 +27,14 @@ class Order(StrEnum):
 
 
 class Origin(StrEnum):
-    """Why a person labelled a pair. Only CALIBRATION labels, a random draw, may set a threshold."""
+    """Why a person labelled a pair. Only CALIBRATION labels, a random draw, may set a threshold.
+
+    REVIEW pairs are the hard ones; AUDIT pairs are a random sample of the accepted ones, which are the easy ones.
+    """
 
     CALIBRATION = "calibration"
     REVIEW = "review"
+    AUDIT = "audit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,25 +116,3 @@ def _levels(sureness: ArrayLike, right: ArrayLike) -> tuple[NDArray[np.int64], N
     levels, place = np.unique(values, return_inverse=True)
     counts = [np.bincount(place[chosen], minlength=levels.size)[::-1] for chosen in (good, ~good)]
     return counts[0], counts[1]
-
-
-def exact_interval(errors: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The Clopper-Pearson interval of an error rate: it holds the true one at least as often as `confidence` says.
-
-    Args:
-        errors, count: wrong ones among independent draws; without a draw the interval is (0, 1).
-
-    Raises:
-        ValueError: errors are negative or more than `count`, or confidence is not between 0 and 1.
-
-    >>> [round(bound, 4) for bound in exact_interval(0, 10)]
-    [0.0, 0.3085]
-    """
-    from scipy.special import betaincinv
-
-    if not 0 <= errors <= count or not 0 < confidence < 1:
-        raise ValueError(f"{errors} errors of {count} with confidence {confidence} make no interval")
-    tail = (1 - confidence) / 2
-    low = float(betaincinv(errors, count - errors + 1, tail)) if errors else 0.0
-    high = float(betaincinv(errors + 1, count - errors, 1 - tail)) if errors < count else 1.0
-    return low, high

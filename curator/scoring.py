@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from curator.errors import InputError
 from curator.options import Rule
 from curator.pair import JudgeInfo
 from curator.preference import Preference, preference
+from curator.signals import OF_ONE_JUDGE, Replies, Signal, of_judge, of_replies
 from curator.store import Store
 from curator.store.decisions import VERDICTS, Judged, judged_pairs
 from curator.store.judgments import PANEL, members
@@ -28,7 +29,7 @@ class Scored:
 
     Attributes:
         judges: those of the panel, or the only one.
-        each: log p_a - log p_b of each judge, shape (n_judges, n_pairs); NaN without a verdict in both orders.
+        each: log-odds of each judge, by the signal that ranks pairs; shape (n_judges, n_pairs), NaN without a verdict.
         combined: what they come to together.
         preference: the same of the pairs that have a verdict, with its probabilities and entropy.
     """
@@ -72,18 +73,32 @@ def score_input(store: Store, judge: JudgeInfo, rule: Rule) -> Scored:
 
 
 def score_judges(store: Store, judges: Sequence[JudgeInfo], panel: Panel, rule: Rule) -> Scored:
-    """Score every pair of the input with some judges: all of a panel, or those of a cascade that have been asked."""
+    """Score every pair of the input with some judges: all of a panel, or those of a cascade that have been asked.
+
+    Raises:
+        InputError: a judge has not said how sure it is, and that is to rank the pairs.
+    """
     known = judged_pairs(
         store, [judge.judge_id for judge in judges], rule.min_label_mass,
         fit_fraction=panel.fit_fraction, group_by=rule.group_by,
     )  # fmt: skip
-    preferences = [preference(*replies.of(replies.answered)) for replies in known.replies]
-    each = np.full((len(judges), known.verdict.size), np.nan)
-    for row, replies, found in zip(each, known.replies, preferences, strict=True):
-        row[replies.answered] = found.log_odds
     side = np.select([known.verdict == A, known.verdict == B], [1, -1], 0)
+    kind = rule.score if rule.score in OF_ONE_JUDGE else Signal.BPE
+    try:
+        each = np.array([of_judge(kind, replies) for replies in known.replies])
+    except ValueError as error:
+        raise InputError(f"--score {rule.score}: {error}") from None
     combined = combine(each, panel, known.fits, side, float(rule.alpha) / 2)
-    if len(judges) == 1:
-        return Scored(judges, known, each, combined, preferences[0])
+    if kind is not rule.score:
+        combined = replace(combined, log_odds=of_replies(rule.score, known.replies, combined.log_odds))
+        if len(judges) == 1:
+            each = combined.log_odds[None]
+    return Scored(judges, known, each, combined, _shown(rule.score, known.replies, combined))
+
+
+def _shown(score: Signal, replies: Sequence[Replies], combined: Combined) -> Preference:
+    """Probabilities and entropies of the pairs that have a verdict."""
+    if score is Signal.BPE and len(replies) == 1:
+        return preference(*replies[0].of(replies[0].answered))
     odds = combined.log_odds[~np.isnan(combined.log_odds)]
-    return Scored(judges, known, each, combined, preference(odds, odds))
+    return preference(odds, odds)

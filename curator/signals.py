@@ -40,6 +40,10 @@ class Signal(StrEnum):
     VERBALISED = "verbalised"
 
 
+OF_ONE_JUDGE = (Signal.BPE, Signal.ONE_ORDER, Signal.VERBALISED)
+"""Signals that each judge has by itself; the others count the replies of all judges."""
+
+
 @dataclass(frozen=True, slots=True)
 class Replies:
     """One judge's two replies to every pair. Arrays of shape (n_pairs,), in input order.

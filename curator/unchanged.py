@@ -108,6 +108,6 @@ class LastRun:
         out, db = self._options.out, self._options.db
         if db.with_name(f"{db.name}.wal").exists():
             return None
-        written = [out / name for name in ("run.json", "queue.jsonl", "rejects.jsonl")]
+        written = [out / name for name in ("run.json", "report.html", "queue.jsonl", "rejects.jsonl")]
         stamps = {str(path): stamp(path) for path in (db, *written, *sorted((out / "dataset").rglob("*")))}
         return {path: one for path, one in stamps.items() if one is not None}

@@ -13,22 +13,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "curator"
 
 PURE = (
-    "pair",
-    "preference",
-    "conformal",
-    "prompts",
-    "errors",
-    "options",
-    "planning",
-    "prefixes",
-    "combining",
-    "quality",
-    "sizing",
-    "signals",
-    "label_plan",
-)
+    "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "combining", "quality",
+    "sizing", "signals", "label_plan", "contradictions", "intervals", "doubts", "bias",
+)  # fmt: skip
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "curator"}
-EDGES = ("store", "judges", "formats", "exports")
+EDGES = ("store", "judges", "formats", "exports", "report")
 
 
 def imports(path: Path) -> set[str]:
@@ -59,14 +48,17 @@ def test_edges_do_not_know_each_other(edge: str) -> None:
         "importing",
         "ingesting",
         "recording",
+        "reporting",
         "unchanged",
         "recorder",
         "scoring",
         "deciding",
         "costing",
+        "auditing",
         "comparing",
         "buying",
         "plan_picture",
+        "doubting",
         "cli",
         "api",
     )

@@ -32,7 +32,7 @@ def test_done(raw: Path, log: Path, cli: Cli, tmp_path: Path) -> None:
     assert "Nothing is left for people" in cli.out
     assert "judgments: 0 cached / 120 to be found" in cli.err
     assert {path.name for path in (tmp_path / "raw.curated").iterdir()} == {
-        "curator.duckdb", "dataset", "queue.jsonl", "rejects.jsonl", "run.json",
+        "curator.duckdb", "dataset", "queue.jsonl", "rejects.jsonl", "report.html", "run.json",
     }  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def test_usage(raw: Path, cli: Cli, arguments: list[str], says: str) -> None:
         (["missing.jsonl"], "No such file"),
         (["."], "directory"),
         (["{raw}", "--recipe", "nonsense"], "no recipe is named 'nonsense'; there are: quickstart"),
-        (["{raw}", "--template", "nonsense"], "no template is named 'nonsense'; there are: chat, completion"),
+        (["{raw}", "--template", "nonsense"], "no template is named 'nonsense'; there are: chat, chat_ties, comp"),
         (["{raw}", "--input-format", "nonsense"], "there are: pair, chosen_rejected"),
         (["{raw}", "--judge-url", "ftp://x"], "is no server address"),
         (["{raw}", "--judgments", "{log}", "--judge", "nobody"], "its judges: j"),
@@ -271,7 +271,8 @@ def test_the_counts_of_the_queue_are_those_of_its_file(cli: Cli, tmp_path: Path)
         result = cli.json(*label, "--alpha", alpha)
         assert result["queue"]["tasks"] == len(read_rows(queue)), alpha
         status = cli.json("status", "--db", tmp_path / "raw.curated" / "curator.duckdb")
-        assert (status["waiting"], status["waiting_for_calibration"]) == tuple(result["queue"].values())
+        waiting = ("waiting", "waiting_for_calibration", "waiting_for_audit", "waiting_again")
+        assert [status[name] for name in waiting] == list(result["queue"].values())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curator.quality import auprc, auroc, ece, exact_interval
+from curator.intervals import clopper_pearson
+from curator.quality import auprc, auroc, ece
 from curator.store import open_store
 from curator.store.looks import add_look, earlier_looks
 from tests.conftest import Cli, judgments, pairs, read_rows, write_rows
@@ -111,7 +112,7 @@ def test_a_sweep_is_many_decisions_and_makes_none(decided: Path, cli: Cli) -> No
         k, e = result["calibration"]["accepted"], result["calibration"]["accepted_errors"]
         assert (step["calibration_accepted"], step["calibration_errors"]) == (k, e)
         if k:
-            assert (step["error"], step["error_low"], step["error_high"]) == (e / k, *exact_interval(e, k))
+            assert (step["error"], step["error_low"], step["error_high"]) == (e / k, *clopper_pearson(e, k))
     assert swept["alphas"][-1]["coverage"] > 0.5
     assert sum(step["error"] is None for step in swept["alphas"]) == sum(
         step["threshold"] is None for step in swept["alphas"]

@@ -82,7 +82,9 @@ def threshold_of(case: dict[str, Any]) -> float | None:
         case "bh":
             return calibrate(scores, errors, sureness(case["batch"]), guarantee="fdr", alpha=alpha).threshold
         case "fst":
-            return fixed_sequence(blocks(scores, errors), -np.array(case["grid"]), alpha, exact(case["delta"]))
+            # All of delta at the start of the given grid, and none to start again with.
+            deltas = [exact(case["delta"])] + [Fraction(0)] * (len(case["grid"]) - 1)
+            return fixed_sequence(blocks(scores, errors), -np.array(case["grid"]), deltas, alpha)
         case other:
             return OTHER_RULES[other](blocks(scores, errors), alpha)
 
@@ -128,15 +130,18 @@ def tail(errors: int, k: int, alpha: Fraction) -> Fraction:
 
 
 def brute(rule: str, rows: Rows, pool: list[float], alpha: Fraction, delta: Fraction) -> float | None:
-    """The rules of STATISTICS.md section 2, word for word, at every score that could be a threshold."""
-    n, m, found = len(rows), len(pool), None
-    candidates = {"fdr": pool, "scope": [s for s, _ in rows], "pac": pac_grid(np.array(pool), n, alpha, delta).tolist()}
+    """The rules of `conformal`, word for word, at every score that could be a threshold."""
+    n, m, found, level = len(rows), len(pool), None, Fraction(0)
+    grid, deltas = pac_grid(pool, n, alpha, delta)
+    given = dict(zip(grid.tolist(), deltas, strict=True))
+    candidates = {"fdr": pool, "scope": [s for s, _ in rows], "pac": list(given)}
     for t in sorted({t for t in candidates[rule] if t > -INF}, reverse=True):
         k, e, accepted = sum(s >= t for s, _ in rows), sum(w for s, w in rows if s >= t), sum(s >= t for s in pool)
         fdr, scope = m * (1 + e) <= alpha * (n + 1) * accepted, e - alpha * k <= -1
-        if rule == "pac" and tail(e, k, alpha) > delta:
-            break
-        if {"fdr": fdr, "scope": scope, "pac": True}[rule]:
+        level += given.get(t, Fraction(0))
+        pac = e < k and tail(e, k, alpha) <= level
+        level *= pac
+        if {"fdr": fdr, "scope": scope, "pac": pac}[rule]:
             found = t
     return found
 
@@ -359,30 +364,70 @@ def test_all_wrong_never_passes(k: int) -> None:
 
 
 def test_grid_is_chosen_from_the_pool_alone() -> None:
-    pool = np.arange(1000.0)
-    grid = pac_grid(pool, 500, TENTH, TENTH)
-    # 1.5 * ln .1 / ln .9 = 32.8 of 500 rows: the sequence starts at the surest 6.6% of the pool and ends at all of it.
-    assert (grid[0], grid[-1], grid.size) == (934.0, 0.0, 50)
+    grid, deltas = pac_grid(np.arange(1000.0), 500, TENTH, TENTH)
+    # ln .09 / ln .9 = 22.9 rows can pass; with two standard deviations 32.4 of 500: the surest 6.5% of the pool.
+    assert (grid[0], grid[16], grid[32], grid[-1], grid.size) == (935.0, 623.0, 311.0, 0.0, 49)
     assert (np.diff(grid) < 0).all()
-    assert pac_grid(pool, 10, TENTH, TENTH).tolist() == [0.0] * 50, "too few rows: only the whole pool is tried"
+    assert {i: part for i, part in enumerate(deltas) if part} == {
+        0: Fraction(9, 100), 16: Fraction(1, 300), 32: Fraction(1, 300), 48: Fraction(1, 300),
+    }  # fmt: skip
+
+
+@settings(deadline=None)
+@given(pools, st.integers(0, 400), alphas, deltas)
+def test_deltas_of_the_grid_add_up_to_delta(pool: list[float], n: int, alpha: Fraction, delta: Fraction) -> None:
+    grid, given = pac_grid(pool, n, alpha, delta)
+    assert set(grid.tolist()) <= {t for t in pool if t > -INF}
+    assert sorted(set(grid.tolist()), reverse=True) == grid.tolist()
+    assert len(given) == grid.size
+    assert sum(given) == (delta if grid.size else 0)
+
+
+def test_with_few_rows_or_one_score_all_of_delta_is_spent_at_once() -> None:
+    for pool, n in ((np.arange(1000.0), 10), (np.zeros(1000), 500)):
+        grid, deltas = pac_grid(pool, n, TENTH, TENTH)
+        assert (grid.tolist(), deltas) == ([0.0], [TENTH])
 
 
 def test_grid_leaves_out_what_cannot_be_accepted() -> None:
-    grid = pac_grid(np.array([2.0] * 50 + [-INF] * 50), 500, TENTH, TENTH)
-    assert set(grid.tolist()) == {2.0}
-    assert grid.size < 50
-    assert pac_grid(np.array([-INF]), 500, TENTH, TENTH).size == 0
-    assert pac_grid(np.array([]), 500, TENTH, TENTH).size == pac_grid(np.array([1.0]), 0, TENTH, TENTH).size == 0
+    """Half of the pairs are not judged: twice the share of the others is needed for as many rows."""
+    pool = np.append(np.arange(1000.0), [-INF] * 1000)
+    half, whole = pac_grid(pool, 500, TENTH, TENTH), pac_grid(pool[:1000], 250, TENTH, TENTH)
+    assert (half[0].tolist(), half[1]) == (whole[0].tolist(), whole[1])
+    for nothing in (
+        pac_grid([-INF], 500, TENTH, TENTH),
+        pac_grid([], 500, TENTH, TENTH),
+        pac_grid([1.0], 0, TENTH, TENTH),
+    ):
+        assert (nothing[0].size, nothing[1]) == (0, [])
 
 
-def test_fixed_sequence_stops_at_the_first_failure() -> None:
-    """Testing on after a failure would need a correction for every further test."""
-    rows = [(3.0, False)] * 30 + [(2.0, True)] * 10 + [(1.0, False)] * 900
-    cal = blocks([s for s, _ in rows], [w for _, w in rows])
-    assert fixed_sequence(cal, [3.0, 2.0, 1.0], TENTH, TENTH) == 3.0
-    assert fixed_sequence(cal, [3.0, 1.0], TENTH, TENTH) == 1.0
-    assert fixed_sequence(cal, [9.0, 3.0], TENTH, TENTH) is None, "no rows above the first step: nothing is known"
-    assert fixed_sequence(cal, [], TENTH, TENTH) is None
+RECOVERS = [(3.0, False)] * 30 + [(2.0, True)] * 10 + [(1.0, False)] * 900
+ALL_AT_ONCE = [TENTH, Fraction(0), Fraction(0)]
+
+
+def sequence(grid: list[float], deltas: list[Fraction], rows: Rows = RECOVERS) -> float | None:
+    return fixed_sequence(blocks([s for s, _ in rows], [w for _, w in rows]), grid, deltas, TENTH)
+
+
+def test_fixed_sequence_stops_at_the_first_failure_when_nothing_is_left() -> None:
+    assert sequence([3.0, 2.0, 1.0], ALL_AT_ONCE) == 3.0
+    assert sequence([3.0, 1.0], ALL_AT_ONCE[:2]) == 1.0
+    assert sequence([9.0, 3.0], ALL_AT_ONCE[:2]) is None, "no rows above the first step: nothing is known"
+    assert sequence([], []) is None
+
+
+def test_fixed_sequence_goes_on_with_what_is_given_later() -> None:
+    small = Fraction(1, 10**6)
+    assert sequence([3.0, 2.0, 1.0], [TENTH, Fraction(0), small]) == 1.0
+    assert sequence([9.0, 3.0], [TENTH, TENTH]) == 3.0
+
+
+def test_what_passes_is_carried_on_and_what_fails_is_lost() -> None:
+    """P(Bin(30, .1) = 0) = .042: a tenth handed on, but not a hundredth."""
+    little, rows = Fraction(1, 100), [(4.0, False)] * 30 + [(3.0, True)] + [(2.0, False)] * 8
+    assert sequence([4.0, 2.0], [TENTH, little], rows) == 2.0, "P(Bin(39, .1) <= 1) = .088"
+    assert sequence([3.0, 2.0], [TENTH, little], rows) is None, "one wrong of 31 fails, and takes the tenth along"
 
 
 # --------------------------------------------------------------------------------------------------- blocks

@@ -255,20 +255,21 @@ def test_judged_pairs_have_ties_where_the_judge_has_a_label_for_them(store: Stor
             Judgment(ids[3], Order.BA, failed="no"),
         ],
     )
-    found = judged_pairs(store, JUDGE.judge_id, 0.0)
+    found = judged_pairs(store, [JUDGE.judge_id], 0.0).replies[0]
     assert found.d_ab.tolist() == pytest.approx([ln(2), 0.0, 10.0, 1.0, math.nan], nan_ok=True)
     assert found.d_ba.tolist() == pytest.approx([ln(4), -inf, 1005.0, math.nan, math.nan], nan_ok=True)
     assert found.tie_ab is not None
     assert found.tie_ba is not None
     assert found.tie_ab.tolist() == pytest.approx([0.4, 1.0, 1.0, 0.0, 0.0])
     assert found.tie_ba.tolist() == pytest.approx([0.0, 0.25, 0.0, 0.0, 0.0])
-    assert len(found.replies(~np.isnan(found.d_ab))) == 4
+    assert len(found.of(found.answered)) == 4
     # Too little label mass is no verdict, and no tie either.
-    assert np.isnan(judged_pairs(store, JUDGE.judge_id, 0.6).d_ab[0])
+    assert np.isnan(judged_pairs(store, [JUDGE.judge_id], 0.6).replies[0].d_ab[0])
     other = JudgeInfo("other", "recorded", {})
     add_judgments(store, other.judge_id, [Judgment(ids[0], Order.AB, -1.0, -2.0)])
-    plain = judged_pairs(store, other.judge_id, 0.0)
-    assert (plain.tie_ab, plain.tie_ba, len(plain.replies(~np.isnan(plain.d_ab)))) == (None, None, 2)
+    with_ties, plain = judged_pairs(store, [JUDGE.judge_id, other.judge_id], 0.0).replies
+    assert with_ties.tie_ab is not None
+    assert (plain.tie_ab, plain.tie_ba, len(plain.of(plain.answered))) == (None, None, 2)
 
 
 def test_readings_of_one_order_become_their_mean(store: Store) -> None:

@@ -48,7 +48,10 @@ class Run:
         return "reading " in self.err.replace("reading judgments", "")
 
     def files(self) -> dict[str, bytes]:
-        kept = [self.out / "queue.jsonl", self.out / "rejects.jsonl", *(self.out / "dataset").rglob("*")]
+        kept = [
+            *(self.out / name for name in ("queue.jsonl", "rejects.jsonl", "report.html")),
+            *(self.out / "dataset").rglob("*"),
+        ]
         return {str(path): path.read_bytes() for path in kept if path.is_file()}
 
 
@@ -199,7 +202,7 @@ def test_a_log_is_read_again_for_new_pairs_only(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["queue.jsonl", "run.json", "dataset/README.md", "dataset/data/train-00000-of-00001.parquet"]
+    "name", ["queue.jsonl", "run.json", "report.html", "dataset/README.md", "dataset/data/train-00000-of-00001.parquet"]
 )
 @pytest.mark.parametrize("change", [Path.unlink, Path.touch], ids=["gone", "touched"])
 def test_what_was_written_is_written_again(run: Run, name: str, change: Callable[[Path], None]) -> None:

@@ -17,6 +17,7 @@ from curator.cli.options import option
 @option("--db", type=click.Path(path_type=Path, dir_okay=False), help="The store.  [default: OUT/curator.duckdb]")
 @options.recipe
 @options.rule
+@options.audit
 @option("--calibration", metavar="FILE", help="Labelled pairs from elsewhere, a random sample of the same kind.")
 @options.judge
 @option("--ray", metavar="ADDRESS", help="Ask the servers of --judge-url from the nodes of this Ray cluster.")
@@ -65,6 +66,7 @@ def command(**values: Any) -> int:
         input_format=values["input_format"],
         limit=values["limit"],
         strict=values["strict"],
+        audit=values["audit"],
     )
     result = pipeline.label(chosen, Terminal())
     if values["as_json"]:

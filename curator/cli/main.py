@@ -23,7 +23,9 @@ COMMANDS = {
     "calibrate": "Set the threshold anew from stored judgments and labels.",
     "export": "Write the training data set again.",
     "queue": "Write the tasks for people again.",
+    "report": "Write the report again: what was promised, in numbers and pictures.",
     "status": "Say what the store holds and what was promised.",
+    "audit": "Check labels: the error bought, labels that judges contradict, verdicts that contradict each other.",
     "doctor": "Check a judge: is it up, does it answer, is it biased.",
     "sql": "Ask the store a question in SQL.",
 }

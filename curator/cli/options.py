@@ -115,6 +115,12 @@ rule = together(
         "--min-label-mass", type=Number(0, 1), default=0.25, show_default=True,
         help="A reply in which the labels hold less of the probability is no verdict.",
     ),
+    option(
+        "--score", type=click.Choice(["bpe", "one-order", "agreement", "votes", "verbalised"]), default="bpe",
+        show_default=True,
+        help="What ranks the pairs: the order-averaged preference (bpe), that of order ab alone, whether both orders "
+        "agree, the share of votes of all judges, or how sure the judge says it is.",
+    ),
     option("--group-by", metavar="FIELD", help="Keep the promise within each group of rows with one value of a field."),
     option(
         "--group-min", type=click.IntRange(1), default=50, show_default=True,
@@ -141,6 +147,12 @@ panel = together(
         "--fit-fraction", type=Number(0, 1), default=0.0, show_default=True,
         help="Share of the labelled pairs to fit weights or cascade on; they do not calibrate.",
     ),
+)  # fmt: skip
+
+audit = option(
+    "--audit", type=Number(0, 1), default=0.0, metavar="SHARE", show_default=True,
+    help="Have people check a random sample of the accepted pairs, hidden among the others, to see the error that was "
+    "really bought. What was drawn once stays drawn.",
 )  # fmt: skip
 
 judge = together(
@@ -215,8 +227,9 @@ def rule_choice(values: dict[str, Any]) -> Any:
     """The `Rule` of parsed options."""
     from curator.conformal import Guarantee
     from curator.options import Rule, Ties
+    from curator.signals import Signal
 
     return Rule(
         Guarantee(values["guarantee"]), values["alpha"], values["delta"], Ties(values["ties"]),
-        values["min_label_mass"], values["group_by"], values["group_min"],
+        values["min_label_mass"], values["group_by"], values["group_min"], Signal(values["score"]),
     )  # fmt: skip

@@ -10,6 +10,8 @@ from typing import Any
 import click
 import orjson
 
+from curator.intervals import audit_sentence
+
 
 def print_json(value: Any) -> None:
     """An object as JSON on standard output."""
@@ -19,7 +21,7 @@ def print_json(value: Any) -> None:
 def decision_lines(result: dict[str, Any]) -> list[str]:
     """Judge, calibration, threshold and promise."""
     judge, rows = result["judge"], result["calibration"]
-    first = judge["first_shown_preferred"]
+    first = judge["bias"]["first_shown_preferred"] if judge["bias"] else None
     bias = "" if first is None else f"; the response shown first wins {first:.0%}"
     lines = [f"judge        {judge['name']} ({judge['engine']}){bias}"]
     if judge["demonstration"]:
@@ -50,9 +52,11 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
         f"abstained {result['abstained']:,}"
     )
     lines += _group_lines(result)
-    lines += _wrapped("promise", result["promise"])
-    for note in _notes(result):
-        lines += _wrapped("note", note)
+    lines += wrapped("promise", result["promise"])
+    if (audit := result.get("audit")) is not None:
+        lines += wrapped("audit", audit_sentence(audit))
+    for doubt in result["doubts"]:
+        lines += wrapped("note", doubt["text"])
     return lines
 
 
@@ -99,37 +103,9 @@ def _group_lines(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _wrapped(name: str, text: str) -> list[str]:
+def wrapped(name: str, text: str) -> list[str]:
+    """Lines of a long text under its name."""
     return wrap(f"{name:13}{text}", 100, subsequent_indent=" " * 13)
-
-
-def _notes(result: dict[str, Any]) -> list[str]:
-    """What weakens the promise in this run."""
-    rows = result["calibration"]
-    notes: list[str] = []
-    if result["threshold"] is None:
-        return notes
-    if rows["prompts"] < rows["n"] and rows["drawn"] < rows["n"]:
-        notes.append(
-            f"the {rows['n']:,} calibration pairs come from {rows['prompts']:,} prompts. If whole prompts were "
-            "labelled, and not single pairs drawn at random, the promise is weaker: pairs of a prompt are alike."
-        )
-    elif rows["prompts"] < rows["n"] and result["guarantee"] == "pac":
-        notes.append(
-            f"the {rows['n']:,} calibration pairs come from {rows['prompts']:,} prompts; pac speaks of pairs to come, "
-            "and several pairs of one prompt say less about those."
-        )
-    if waiting := result["queue"]["calibration_draw"]:
-        notes.append(
-            f"{waiting:,} pairs of the calibration draw have no label. The promise holds only if it is chance which "
-            "ones: label in the queue's order and leave none out."
-        )
-    if rows["earlier_tries"]:
-        notes.append(
-            f"with fewer labels this rule found no threshold ({rows['earlier_tries']}x). Labelling until it does is a "
-            "choice that the promise does not allow for: expect a little more error."
-        )
-    return notes
 
 
 def summary(result: dict[str, Any], out: Path, db: Path) -> str:
@@ -142,8 +118,13 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
     rate = f" in {seconds:.3g} s ({speed:,.3g} pairs/s{cost})" if timed else ""
     tasks, draw = result["queue"]["tasks"], result["queue"]["calibration_draw"]
     parts = [f"{draw:,} of the random calibration draw"] if draw else []
-    if tasks - draw:
-        parts.append(f"{tasks - draw:,} the judge abstained on, least sure first")
+    audited, again = result["queue"]["audit"], result["queue"]["again"]
+    if rest := tasks - draw - audited - again:
+        parts.append(f"{rest:,} the judge abstained on, least sure first")
+    hidden = [f"{audited:,} of the audit"] if audited else []
+    hidden += [f"{again:,} asked about again"] if again else []
+    if hidden:
+        parts.append(f"{'among them ' if rest else ''}{' and '.join(hidden)}")
     queue = f"{tasks:,} pairs for people" + (f": {', then '.join(parts)}" if parts else "")
     lines = [
         f"rows         {result['rows']:,} = {result['pairs']:,} pairs + {result['duplicates']:,} duplicates "
@@ -154,6 +135,7 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
         f"dataset      {out / 'dataset'}: {result['dataset']['auto']:,} auto labels, "
         f"{result['dataset']['human']:,} human labels",
         f"queue        {out / 'queue.jsonl'}: {queue}",
+        f"report       {out / 'report.html'}",
     ]
     if result["rejected"]:
         lines.append(f"rejects      {out / 'rejects.jsonl'}: {result['rejected']:,} rows, with reasons")

@@ -102,7 +102,7 @@ def judged_pairs(
             GROUP BY pair_id
         )
         SELECT pair_id, {", ".join(f"coalesce({name}, {_absent(name)}) AS {name}" for name in columns)},
-               (coalesce(list_position($verdicts, l.verdict), 1) - 1)::TINYINT AS verdict,
+               (coalesce(list_position($verdicts, coalesce(c.verdict, l.verdict)), 1) - 1)::TINYINT AS verdict,
                c.pair_id IS NOT NULL AS calibrates,
                c.pair_id IS NOT NULL AND md5(pair_id || 'fit' || $seed) < $cut AS fits,
                role = 'pool' AS in_pool
@@ -220,6 +220,7 @@ def add_calibration(
     judge_id: str,
     calibrations: Sequence[GroupCalibration],
     *,
+    score: str,
     ties: str,
     group_by: str | None,
     fingerprint: str,
@@ -227,7 +228,7 @@ def add_calibration(
     """Record a calibration; one that repeats the latest in every respect is the latest. Returns its id."""
     rows = [
         [
-            group_by, one.name, judge_id, found.guarantee.value, str(found.alpha), str(found.delta), ties,
+            group_by, one.name, judge_id, score, found.guarantee.value, str(found.alpha), str(found.delta), ties,
             found.n, found.n_errors, found.m, found.threshold,
             None if found.threshold is None else entropy_at(found.threshold),
             found.accepted, found.k, found.errors, fingerprint,
@@ -248,14 +249,14 @@ def add_calibration(
     return number
 
 
-def earlier_tries(store: Store, judge_id: str, group_by: str | None, tried: GroupCalibration) -> int:
-    """How often the same rule with the same judge found no threshold before, on fewer labels."""
+def earlier_tries(store: Store, judge_id: str, score: str, group_by: str | None, tried: GroupCalibration) -> int:
+    """How often the same rule with the same judge and signal found no threshold before, on fewer labels."""
     found = tried.found
     return store.count(
         """SELECT count(DISTINCT n) FROM calibration
-        WHERE threshold IS NULL AND n > 0 AND n < ? AND judge_id = ? AND guarantee = ? AND alpha = ? AND delta = ?
-          AND group_by IS NOT DISTINCT FROM ? AND group_name IS NOT DISTINCT FROM ?""",
+        WHERE threshold IS NULL AND n > 0 AND n < ? AND judge_id = ? AND score = ? AND guarantee = ? AND alpha = ?
+          AND delta = ? AND group_by IS NOT DISTINCT FROM ? AND group_name IS NOT DISTINCT FROM ?""",
         [
-            found.n, judge_id, found.guarantee.value, str(found.alpha), str(found.delta), group_by, tried.name,
+            found.n, judge_id, score, found.guarantee.value, str(found.alpha), str(found.delta), group_by, tried.name,
         ],
     )  # fmt: skip

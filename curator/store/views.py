@@ -24,23 +24,43 @@ _FINAL = """
 """
 """The pairs of the data set: people's verdicts first of all, then accepted auto labels."""
 
-_TASK = """
-    SELECT pair_id, draw.draw_number, draw.position AS drawn_at, s.bpe, input.position
-    FROM input LEFT JOIN decision d USING (pair_id) LEFT JOIN draw USING (pair_id) LEFT JOIN score s USING (pair_id)
-    WHERE role = 'pool' AND pair_id NOT IN (SELECT pair_id FROM label)
-      AND (draw.pair_id IS NOT NULL OR coalesce(d.decision, 'abstain') = 'abstain')
+_WAITS = """
+    role = 'pool' AND (w.pair_id IS NOT NULL OR l.verdict IS NULL AND (
+        draw.pair_id IS NOT NULL OR audit.pair_id IS NOT NULL OR coalesce(d.decision, 'abstain') = 'abstain'))
+"""
+"""Which pairs are tasks for people."""
+
+_PLACES = """
+    input LEFT JOIN label l USING (pair_id) LEFT JOIN decision d USING (pair_id) LEFT JOIN draw USING (pair_id)
+    LEFT JOIN audit USING (pair_id) LEFT JOIN recheck_waiting w USING (pair_id) LEFT JOIN score s USING (pair_id)
+"""
+
+# Pairs of the audit, and those that come back in doubt, stand at random places among those that the judge abstained on:
+# neither their place nor their form tells them apart. Yet another hash decides, or audited pairs would stand together.
+_TASK = f"""
+    WITH task AS MATERIALIZED (
+        SELECT pair_id, s.bpe, input.position, w.pair_id IS NOT NULL AS again, draw.position AS drawn_at,
+               if(again, NULL, draw_number) AS drawn, drawn IS NULL AND (again OR d.decision = 'accept') AS hidden
+        FROM {_PLACES} WHERE {_WAITS}
+    )
+    SELECT pair_id, drawn, drawn_at, again,
+           row_number() OVER (PARTITION BY drawn IS NULL ORDER BY bpe DESC NULLS LAST, position)::DOUBLE AS place
+    FROM task WHERE NOT hidden
+    UNION ALL
+    SELECT pair_id, drawn, drawn_at, again, (SELECT count(*) + 1 FROM task WHERE drawn IS NULL AND NOT hidden)
+               * (md5_number_lower('place' || $seed || pair_id) / 18446744073709551616)
+    FROM task WHERE hidden
 """
 
 # Sorted before the lines are made: DuckDB sorts three texts faster than one as long. The coin for the sides is that of
-# curator.pair.first_by_hash.
+# curator.pair.first_by_hash; a pair that comes back in doubt shows its sides the other way round.
 _QUEUE = f"""
     SELECT '{{"pair_id":"' || pair_id || '","prompt":' || prompt
            || ',"left":' || to_json(if(a_left, response_a, response_b))::VARCHAR
            || ',"right":' || to_json(if(a_left, response_b, response_a))::VARCHAR
            || ',"label":null,"annotator":null,"note":null}}' || chr(10) AS line
-    FROM (SELECT pair_id, prompt, response_a, response_b, md5(pair_id || $seed) < '8' AS a_left
-          FROM ({_TASK}) JOIN pair USING (pair_id)
-          ORDER BY draw_number NULLS LAST, drawn_at, bpe DESC NULLS LAST, position)
+    FROM (SELECT pair_id, prompt, response_a, response_b, (md5(pair_id || $seed) < '8') <> again AS a_left
+          FROM ({_TASK}) JOIN pair USING (pair_id) ORDER BY drawn NULLS LAST, drawn_at, place, pair_id)
 """
 
 
@@ -90,7 +110,8 @@ def _answers(content: pa.Array) -> pa.Array:
 
 
 def queue(store: Store) -> Iterator[tuple[int, pa.Buffer]]:
-    """Tasks for people: the unfinished calibration draw in its order, then what the judge knows least about.
+    """Tasks for people: the unfinished calibration draw in its order, then what the judge knows least about, and among
+    it, at random places, accepted pairs of the audit and pairs whose labels are in doubt.
 
     Yields:
         How many tasks, and their lines of queue.jsonl.
@@ -106,18 +127,18 @@ def queue(store: Store) -> Iterator[tuple[int, pa.Buffer]]:
 def counts(store: Store) -> dict[str, Any]:
     """What the store holds about the latest input."""
     return store.records(
-        """SELECT count(*) AS pairs,
+        f"""SELECT count(*) AS pairs,
                count(*) FILTER (l.verdict IS NOT NULL) AS labelled,
                count(*) FILTER (c.pair_id IS NOT NULL) AS calibration_labels,
                count(*) FILTER (s.pair_id IS NOT NULL) AS judged,
                count(*) FILTER (s.p_tie > s.p_a AND s.p_tie > s.p_b) AS judge_ties,
                count(*) FILTER (l.verdict IS NULL AND d.decision = 'accept') AS auto_labelled,
-               count(*) FILTER (l.verdict IS NULL AND (
-                   draw.pair_id IS NOT NULL OR coalesce(d.decision, 'abstain') = 'abstain')) AS waiting,
-               count(*) FILTER (l.verdict IS NULL AND draw.pair_id IS NOT NULL) AS waiting_for_calibration
-        FROM input LEFT JOIN label l USING (pair_id) LEFT JOIN calibration_label c USING (pair_id)
-             LEFT JOIN score s USING (pair_id) LEFT JOIN decision d USING (pair_id) LEFT JOIN draw USING (pair_id)
-        WHERE role = 'pool'"""
+               count(*) FILTER ({_WAITS}) AS waiting,
+               count(*) FILTER (l.verdict IS NULL AND draw.pair_id IS NOT NULL) AS waiting_for_calibration,
+               count(*) FILTER (l.verdict IS NULL AND draw.pair_id IS NULL AND audit.pair_id IS NOT NULL
+                                AND d.decision = 'accept') AS waiting_for_audit,
+               count(w.pair_id) AS waiting_again
+        FROM {_PLACES} LEFT JOIN calibration_label c USING (pair_id) WHERE role = 'pool'"""
     )[0]
 
 
@@ -134,22 +155,18 @@ class Replies:
     Attributes:
         failures: why replies failed, most frequent first.
         tokens, cached_tokens: prompt tokens, and how many of them a prefix cache served.
-        first_shown: how often the response shown first was preferred (one half: no position bias); None: no reply.
     """
 
     failures: list[tuple[str, int]]
     tokens: int
     cached_tokens: int
-    first_shown: float | None
 
 
 def replies(store: Store, judge_id: str) -> Replies:
     """Sum up a judge's replies about the input."""
-    failed, sent, cached, first = store.one(
+    failed, sent, cached = store.one(
         """SELECT count(*) FILTER (status = 'failed'), coalesce(sum(prompt_tokens), 0)::BIGINT,
-               coalesce(sum(cached_tokens), 0)::BIGINT,
-               avg(CASE WHEN logprob_a = logprob_b THEN 0.5
-                        WHEN (logprob_a > logprob_b) = (pair_order = 'ab') THEN 1 ELSE 0 END) FILTER (status = 'ok')
+               coalesce(sum(cached_tokens), 0)::BIGINT
         FROM judgment WHERE judge_id = ? AND pair_id IN (SELECT pair_id FROM input)""",
         [judge_id],
     )
@@ -159,7 +176,7 @@ def replies(store: Store, judge_id: str) -> Replies:
         GROUP BY reason ORDER BY count(*) DESC, reason""",
         [judge_id],
     )  # fmt: skip
-    return Replies(failures, sent, cached, None if first is None else float(first))
+    return Replies(failures, sent, cached)
 
 
 def calibration_rows(store: Store) -> tuple[int, int]:

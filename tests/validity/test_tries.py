@@ -11,7 +11,7 @@ import pytest
 
 from curator.conformal import Guarantee, accept, calibrate, exact
 from curator.sizing import labels_missing, labels_needed
-from tests.validity.test_promises_hold import ALPHA, BATCH, POPULATIONS
+from tests.validity.simulation import ALPHA, BATCH, POPULATIONS
 
 pytestmark = pytest.mark.validity
 
