@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator.quality import accuracy, auprc, auroc, ece, exact_interval
+from curator.quality import accuracy, auprc, auroc, ece
 
 ROWS = st.lists(st.tuples(st.sampled_from([-np.inf, 0.0, 0.5, 1.0, 2.0, np.inf]), st.booleans()), max_size=30)
 CLAIMS = st.lists(st.tuples(st.floats(0, 1) | st.sampled_from([0.1, 0.3, 0.6, 0.7]), st.booleans()), max_size=30)
@@ -92,19 +92,3 @@ def test_what_is_refused(figure) -> None:  # type: ignore[no-untyped-def]
         figure([[0.5]], [[1]])
     with pytest.raises(ValueError, match="in \\[0, 1\\]"):
         ece([1.5], [1])
-
-
-@pytest.mark.parametrize(("errors", "count"), [(0, 10), (10, 10), (1, 1), (3, 31), (53, 260), (6_541, 65_592)])
-@pytest.mark.parametrize("confidence", [0.8, 0.95])
-def test_the_interval_is_that_of_clopper_and_pearson(errors: int, count: int, confidence: float) -> None:
-    from scipy.stats import binomtest
-
-    known = binomtest(errors, count).proportion_ci(confidence, method="exact")
-    assert exact_interval(errors, count, confidence) == pytest.approx((known.low, known.high), abs=1e-9)
-
-
-def test_an_interval_of_nothing() -> None:
-    assert exact_interval(0, 0) == (0.0, 1.0)
-    for errors, count, confidence in ((-1, 5, 0.95), (6, 5, 0.95), (1, 5, 1.0)):
-        with pytest.raises(ValueError, match="make no interval"):
-            exact_interval(errors, count, confidence)
