@@ -11,6 +11,7 @@ from curator.doubts import Doubt
 from curator.options import Rule, Ties
 from curator.store import Store
 from curator.store import doubts as stored
+from curator.store.looks import earlier_looks
 
 
 def judge_bias(store: Store, judge_id: str, min_label_mass: float) -> Bias:
@@ -44,6 +45,7 @@ def find_doubts(
     if promised:
         found.append(doubts.waiting_draw(result["queue"]["calibration_draw"]))
         found.append(doubts.earlier_tries(rows["earlier_tries"]))
+        found.append(doubts.earlier_looks(earlier_looks(store)))
     for name, judge in judges:
         found += bias.doubts(name, judge, rule.min_label_mass)
     return [{"name": one.name, "text": one.text, "figures": dict(one.figures)} for one in found if one is not None]

@@ -336,3 +336,25 @@ def earlier_tries(tries: int) -> Doubt | None:
         "promise does not allow for: expect a little more error.",
         {"tries": tries},
     )
+
+
+def earlier_looks(looks: Mapping[str, int]) -> Doubt | None:
+    """Choosing rule, alpha or signal by what the calibration labels say.
+
+    Args:
+        looks: how often people looked, by what they looked at: "sweep", "comparison" or "plan".
+
+    >>> earlier_looks({"sweep": 2, "plan": 1}).text.partition(". ")[0]
+    'what these labels say was looked at before: 1 plan, 2 sweeps over alpha'
+    """
+    if not looks:
+        return None
+    names = {"comparison": ("comparison of signals", "comparisons of signals"), "plan": ("plan", "plans"),
+             "sweep": ("sweep over alpha", "sweeps over alpha")}  # fmt: skip
+    listed = ", ".join(f"{times:,} {names[what][times > 1]}" for what, times in sorted(looks.items()))
+    return Doubt(
+        "looked before",
+        f"what these labels say was looked at before: {listed}. If rule, alpha or signal was chosen by that, it is a "
+        "choice that the promise does not cover.",
+        dict(looks),
+    )
