@@ -48,7 +48,7 @@ def find_doubts(
     if promised:
         found.append(doubts.waiting_draw(result["queue"]["calibration_draw"]))
         found.append(doubts.earlier_tries(rows["earlier_tries"]))
-        found.append(doubts.looked_before(earlier_looks(store)))
+        found.append(doubts.earlier_looks(earlier_looks(store)))
     if result["panel"] is not None and result["panel"]["weights"] is None:
         found += [doubts.worse_than_a_coin(one["name"], one["right"], one["labelled"]) for one in result["judges"]]
     for name, judge in judges:

@@ -248,19 +248,6 @@ def earlier_tries(tries: int) -> Doubt | None:
     )
 
 
-def looked_before(looks: Mapping[str, int]) -> Doubt | None:
-    """Sweeps, comparisons and plans that were seen while some of today's calibration labels were there."""
-    if not looks:
-        return None
-    seen = " and ".join(f"{count:,} {what}{'s' if count > 1 else ''}" for what, count in sorted(looks.items()))
-    return Doubt(
-        "looked before",
-        f"{seen} were looked at with calibration labels at hand. If alpha, rule, signal or judges were chosen by what "
-        "they showed, the promise does not cover that choice; new labels would.",
-        dict(looks),
-    )
-
-
 def worse_than_a_coin(name: str, right: int, labelled: int) -> Doubt | None:
     """A judge of several that is right less often than a coin: with equal weights it takes from what the others know.
 
@@ -278,4 +265,26 @@ def worse_than_a_coin(name: str, right: int, labelled: int) -> Doubt | None:
         f"({p_value(p)}). In a mean of equal weights it takes from what the others know. Fit weights on rows that do "
         "not calibrate (--combine fitted --fit-fraction 0.3), or do without it and have new pairs labelled.",
         {"judge": name, "right": right, "labelled": labelled, "p": p},
+    )
+
+
+def earlier_looks(looks: Mapping[str, int]) -> Doubt | None:
+    """Choosing rule, alpha or signal by what the calibration labels say.
+
+    Args:
+        looks: how often people looked, by what they looked at: "sweep", "comparison" or "plan".
+
+    >>> earlier_looks({"sweep": 2, "plan": 1}).text.partition(". ")[0]
+    'what these labels say was looked at before: 1 plan, 2 sweeps over alpha'
+    """
+    if not looks:
+        return None
+    names = {"comparison": ("comparison of signals", "comparisons of signals"), "plan": ("plan", "plans"),
+             "sweep": ("sweep over alpha", "sweeps over alpha")}  # fmt: skip
+    listed = ", ".join(f"{times:,} {names[what][times > 1]}" for what, times in sorted(looks.items()))
+    return Doubt(
+        "looked before",
+        f"what these labels say was looked at before: {listed}. If rule, alpha or signal was chosen by that, it is a "
+        "choice that the promise does not cover.",
+        dict(looks),
     )

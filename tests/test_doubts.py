@@ -17,7 +17,6 @@ from curator.doubts import (
     drift,
     earlier_tries,
     expected_prompts,
-    looked_before,
     refused_labels,
     repeated_prompts,
     waiting_draw,
@@ -169,10 +168,3 @@ def test_a_judge_that_is_worse_than_a_coin() -> None:
     assert found is not None
     assert found.figures["p"] == pytest.approx(0.000895, rel=0.01)
     assert "the judge j is right on 34 of 100 labelled pairs" in found.text
-
-
-def test_looks_at_the_labels() -> None:
-    assert looked_before({}) is None
-    found = looked_before({"sweep": 2, "plan": 1})
-    assert found is not None
-    assert found.text.startswith("1 plan and 2 sweeps were looked at with calibration labels at hand.")
