@@ -57,7 +57,7 @@ def test_a_run_writes_it_and_it_says_what_the_run_did(cli: Cli, tmp_path: Path) 
     assert f"{result['accepted']} pairs accepted, {result['abstained']} judged pairs abstained on" in text
     rows = result["calibration"]
     assert f"{rows['accepted']} reach the threshold there, and the judge is wrong on {rows['accepted_errors']}" in text
-    assert "160 labelled pairs in 10 bins" in text
+    assert "160 labelled pairs on which the judge has a preference" in text
     assert "400 pairs by the judge&#39;s probability in each order" in text
     assert text.count("<article>") == 8
 
@@ -124,10 +124,10 @@ def test_ties_count_as_the_rule_says(cli: Cli, tmp_path: Path) -> None:
     for row in rows[:160:8]:
         row["label"] = "tie"
     text = label(cli, tmp_path, rows, log, "--alpha", "0.3")
-    assert "160 labelled pairs in 10 bins" in text
+    assert "160 labelled pairs on which the judge has a preference" in text
     assert drawn(text)[0] == FIGURES[0], "the curve goes through the point that was bought"
     text = label(cli, tmp_path, rows, log, "--alpha", "0.3", "--ties", "exclude")
-    assert "140 labelled pairs in 10 bins" in text
+    assert "140 labelled pairs on which the judge has a preference" in text
     assert drawn(text)[0] == FIGURES[0]
     assert "leaves the pair out of calibration" in text
 
