@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from curator import pipeline
+from curator.combining import Combine, Missing, Panel
 from curator.conformal import Guarantee, exact
-from curator.options import JudgeChoice, LabelOptions, Rule, Ties, default_out
+from curator.options import GROUP_MIN, LabelOptions, Rule, Ties, default_out, judge_choices
 from curator.progress import Progress
+from curator.signals import Signal
 
 
 def label(
@@ -19,19 +21,27 @@ def label(
     out: str | Path | None = None,
     db: str | Path | None = None,
     judge_url: str | Sequence[str] = (),
-    judge_model: str | None = None,
-    judgments: str | Path | None = None,
-    judge: str | None = None,
-    template: str | None = None,
+    judge_model: str | Sequence[str] = (),
+    judgments: str | Path | Sequence[str | Path] = (),
+    judge: str | Sequence[str] = (),
+    template: str | Sequence[str] = (),
     probe: bool = True,
+    combine: Combine | str = "log-odds",
+    missing: Missing | str = "abstain",
+    cascade: float | Literal["fit"] | None = None,
+    fit_fraction: float = 0.0,
     calibration: str | Path | None = None,
     alpha: str | float | Fraction = "0.1",
     guarantee: Guarantee | str = "fdr",
     delta: str | float | Fraction = "0.1",
     ties: Ties | str = "error",
     min_label_mass: float = 0.25,
+    score: Signal | str = "bpe",
+    group_by: str | None = None,
+    group_min: int = GROUP_MIN,
     input_format: str | None = None,
     limit: int | None = None,
+    audit: float = 0.0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Label raw pairs; see `curator label --help` for what each argument means.
@@ -47,22 +57,38 @@ def label(
         CuratorError: see `curator.errors`.
     """
     folder = Path(out) if out is not None else default_out(str(raw))
-    urls = (judge_url,) if isinstance(judge_url, str) else tuple(judge_url)
     options = LabelOptions(
         raw=str(raw),
         out=folder,
         db=Path(db) if db is not None else folder / "curator.duckdb",
-        rule=Rule(Guarantee(guarantee), exact(str(alpha)), exact(str(delta)), Ties(ties), min_label_mass),
-        judge=JudgeChoice(
-            urls=urls,
-            model=judge_model,
-            log=None if judgments is None else str(judgments),
-            log_judge=judge,
-            template=template,
+        rule=Rule(
+            Guarantee(guarantee),
+            exact(str(alpha)),
+            exact(str(delta)),
+            Ties(ties),
+            min_label_mass,
+            group_by,
+            group_min,
+            Signal(score),
+        ),
+        judges=judge_choices(
+            _several(judge_url),
+            _several(judge_model),
+            _several(judgments),
+            _several(judge),
+            _several(template),
             probe=probe,
+        ),
+        panel=Panel(
+            Combine(combine), Missing(missing), None if cascade == "fit" else cascade, cascade == "fit", fit_fraction
         ),
         calibration=None if calibration is None else str(calibration),
         input_format=input_format,
         limit=limit,
+        audit=audit,
     )
     return pipeline.label(options, progress or Progress())
+
+
+def _several(values: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    return (str(values),) if isinstance(values, (str, Path)) else tuple(str(value) for value in values)

@@ -1,4 +1,4 @@
-"""Which pairs a judge may label alone, and what is then promised. Pure NumPy.
+"""Which pairs a judge may label alone, and what is then promised. Pure.
 
 A score says how sure the judge is of a pair: larger is surer. `+inf` is certain; `-inf` marks a pair that
 is never accepted (not judged, or no preference) and still counts. The three rules and their promises:
@@ -7,19 +7,20 @@ is never accepted (not judged, or no preference) and still counts. The three rul
 rule      largest acceptance with                                    then
 ========  =========================================================  ==============================================
 `fdr`     m (1 + V) <= alpha (n + 1) R                               E[wrong / accepted] <= alpha in this batch
-`pac`     P(Bin(k, alpha) <= e) <= delta along a fixed sequence      with prob. >= 1 - delta: error rate <= alpha
+`pac`     P(Bin(k, alpha) <= e) <= d, d its share of delta            with prob. >= 1 - delta: error rate <= alpha
 `scope`   e - alpha k <= -1                                          P(accepted and wrong) <= alpha
 ========  =========================================================  ==============================================
 
 n, m: calibration rows and batch; k, e (or V): accepted calibration rows and errors among them; R: accepted of the
 batch. Sources: Jin and Candès, Selection by prediction with conformal p-values, JMLR 2023 (`fdr`); Angelopoulos et
-al., Learn then Test, 2021, fixed-sequence testing (`pac`); Badshah et al., SCOPE, arXiv:2602.13110 (`scope`).
+al., Learn then Test, 2021, and Wiens, A fixed sequence Bonferroni procedure, Pharmaceutical Statistics 2003 (`pac`);
+Badshah et al., SCOPE, arXiv:2602.13110 (`scope`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -30,8 +31,11 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PAC_STEPS = 50
-"""Length of the fixed sequence of `pac`: enough to come within 2% of the best coverage, each step one binomial tail."""
+PAC_STARTS = (27, 1, 1, 1)
+"""Parts of delta with which `pac` starts at the surest end of its grid, one and two thirds on, and at the other end."""
+
+PAC_STEPS = 16
+"""Thresholds of `pac` from one start to the next; more of them do not raise coverage."""
 
 
 class Guarantee(StrEnum):
@@ -149,34 +153,49 @@ def _fdr_threshold(scores: Floats, errors: NDArray[np.bool_], pool: Floats, alph
     return float(ascending[first[at[-1]]]) if at.size else None
 
 
-def _pac_threshold(cal: Blocks, pool: Floats, n: int, alpha: Fraction, delta: Fraction) -> float | None:
-    grid = pac_grid(pool, n, alpha, delta)
-    return fixed_sequence(cal, grid, alpha, delta)
+def pac_grid(pool: ArrayLike, n: int, alpha: Fraction, delta: Fraction) -> tuple[Floats, list[Fraction]]:
+    """The thresholds that `pac` tries, surest first, and what part of delta each is given.
 
-
-def pac_grid(pool: Floats, n: int, alpha: Fraction, delta: Fraction) -> Floats:
-    """The fixed sequence of `pac`: score quantiles of the pool, surest first, chosen without seeing a label.
-
-    It starts where about 1.5 times the fewest calibration rows that can pass are expected above the threshold.
+    They are score quantiles of the judged pairs of the pool: no label is seen. The first is where the fewest of n
+    calibration rows that can pass are expected above it, and two standard deviations more.
     """
-    if not n or not pool.size:
-        return np.empty(0)
-    start = min(1.0, 1.5 * math.log(delta) / math.log1p(-float(alpha)) / n)
-    shares = np.linspace(start, 1.0, PAC_STEPS)
-    ranks = pool.size - np.minimum(np.ceil(shares * pool.size).astype(np.int64), pool.size)
-    grid = np.partition(pool, np.unique(ranks))[ranks]
-    return np.asarray(grid[~np.isneginf(grid)], dtype=np.float64)
+    scores = np.asarray(pool, dtype=np.float64)
+    judged = scores[~np.isneginf(scores)]
+    if not n or not judged.size:
+        return np.empty(0), []
+    fewest = math.log(float(delta) * PAC_STARTS[0] / sum(PAC_STARTS)) / math.log1p(-float(alpha))
+    start = min(1.0, (fewest + 2 * math.sqrt(fewest)) / (n * judged.size / scores.size))
+    shares = np.linspace(start, 1.0, PAC_STEPS * (len(PAC_STARTS) - 1) + 1)
+    ranks = judged.size - np.minimum(np.ceil(shares * judged.size).astype(np.int64), judged.size)
+    given = np.zeros(shares.size)
+    given[::PAC_STEPS] = PAC_STARTS
+    falling, at = np.unique(-np.partition(judged, np.unique(ranks))[ranks], return_inverse=True)
+    return -falling, [delta * int(part) / sum(PAC_STARTS) for part in np.bincount(at, given)]
 
 
-def fixed_sequence(cal: Blocks, grid: ArrayLike, alpha: Fraction, delta: Fraction) -> float | None:
-    """The last threshold of a descending `grid` before the first at which the error rate may exceed alpha."""
-    threshold = None
-    for value in np.asarray(grid, dtype=np.float64):
-        at = int(np.searchsorted(-cal.threshold, -value, side="right")) - 1
+def fixed_sequence(cal: Blocks, grid: ArrayLike, deltas: Sequence[Fraction], alpha: Fraction) -> float | None:
+    """The last threshold of a falling `grid` whose test passes with what it is given and what was carried to it.
+
+    A test that passes hands on all it had; one that fails hands on nothing. With probability 1 - sum(deltas) at least,
+    no threshold passes whose error rate in the population is over alpha ("bad"), however these lie in the grid:
+
+    1. `grid` and `deltas` owe nothing to the calibration rows, and of k rows above a threshold Bin(k, error rate) are
+       wrong: a bad one passes a test at level d with probability d at most.
+    2. Until a bad one passes, all bad ones before have failed and handed on nothing: each is tested at no more than
+       what was given since the bad one before it.
+    3. These are parts of `deltas` that do not overlap, so the probabilities add up to sum(deltas) at most.
+    """
+    threshold, level, falling = None, Fraction(0), -cal.threshold
+    for value, given in zip(np.asarray(grid, dtype=np.float64), deltas, strict=True):
+        level += given
+        if not level:
+            continue
+        at = int(np.searchsorted(falling, -value, side="right")) - 1
         k, e = (int(cal.k[at]), int(cal.errors[at])) if at >= 0 else (0, 0)
-        if not tail_at_most(e, k, alpha, delta):
-            break
-        threshold = float(value)
+        if tail_at_most(e, k, alpha, level):
+            threshold = float(value)
+        else:
+            level = Fraction(0)
     return threshold
 
 
@@ -191,22 +210,16 @@ def tail_at_most(errors: int, k: int, alpha: Fraction, delta: Fraction) -> bool:
     >>> tail_at_most(0, 22, Fraction("0.1"), Fraction("0.1")), tail_at_most(0, 21, Fraction("0.1"), Fraction("0.1"))
     (True, False)
     """
+    from scipy.special import bdtr
+
     if errors >= k:
         return False
-    p, log_q = float(alpha), math.log1p(-float(alpha))
-    i = np.arange(errors + 1)
-    log_terms = _log_choose(k, i) + i * math.log(p) + (k - i) * log_q
-    tail = float(np.exp(log_terms - log_terms.max()).sum()) * math.exp(log_terms.max())
+    tail = float(bdtr(errors, k, float(alpha)))
     if abs(tail - float(delta)) > 1e-6 * float(delta):
         return tail <= float(delta)
     a, b = alpha.numerator, alpha.denominator
     total = sum(math.comb(k, j) * a**j * (b - a) ** (k - j) for j in range(errors + 1))
     return bool(total * delta.denominator <= delta.numerator * b**k)
-
-
-def _log_choose(k: int, i: NDArray[np.int64]) -> Floats:
-    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, k + 1)))])
-    return np.asarray(log_factorial[k] - log_factorial[i] - log_factorial[k - i], dtype=np.float64)
 
 
 def calibrate(
@@ -249,7 +262,7 @@ def calibrate(
     if rule is Guarantee.FDR:
         threshold = _fdr_threshold(cal_scores, wrong, batch, level)
     elif rule is Guarantee.PAC:
-        threshold = _pac_threshold(blocks(cal_scores, wrong), batch, cal_scores.size, level, fail)
+        threshold = fixed_sequence(blocks(cal_scores, wrong), *pac_grid(batch, cal_scores.size, level, fail), level)
     elif rule is Guarantee.SCOPE:
         threshold = _scope_threshold(blocks(cal_scores, wrong), level)
     else:  # pragma: no cover - a new rule must be written here
@@ -275,94 +288,6 @@ def accept(scores: ArrayLike, threshold: float | None) -> NDArray[np.bool_]:
     if threshold is None:
         return np.zeros(values.shape, dtype=bool)
     return np.asarray((values >= threshold) & ~np.isneginf(values), dtype=bool)
-
-
-def passes(guarantee: Guarantee, alpha: Fraction, delta: Fraction, n: int, k: int, e: int) -> bool:
-    """Whether a rule accepts a block in which k of n calibration rows lie, e of them wrong.
-
-    For `fdr` the batch is taken to have the same share k/n above the threshold as the calibration rows.
-    """
-    if k <= 0:
-        return False
-    if guarantee is Guarantee.FDR:
-        return bool((1 + e) * n <= alpha * (n + 1) * k)
-    if guarantee is Guarantee.PAC:
-        return tail_at_most(e, k, alpha, delta)
-    return bool(e - alpha * k <= -1)
-
-
-def labels_needed(
-    guarantee: Guarantee,
-    alpha: Fraction,
-    delta: Fraction,
-    *,
-    coverage: float = 0.5,
-    error_rate: float | None = None,
-    power: float = 0.9,
-    most: int = 100_000,
-) -> int | None:
-    """How many calibration labels let a judge through with probability `power`, about.
-
-    Args:
-        coverage: share of pairs hoped to be accepted.
-        error_rate: the judge's error rate among those; half of alpha when not known.
-        power: probability that the rule then accepts them.
-        most: give up above this many.
-
-    Returns:
-        The smallest such number (to within 2%), or None: no number of labels up to `most` would do.
-
-    >>> labels_needed(Guarantee.FDR, Fraction("0.1"), Fraction("0.1"))
-    120
-    """
-    rate = float(alpha) / 2 if error_rate is None else error_rate
-    if not (0 <= coverage <= 1 and 0 <= rate <= 1 and 0 < power < 1):
-        raise ValueError("coverage, error_rate and power are shares between 0 and 1")
-
-    def enough(n: int) -> bool:
-        k = int(coverage * n)
-        return k > 0 and passes(guarantee, alpha, delta, n, k, _binomial_quantile(k, rate, power))
-
-    return _smallest(enough, most)
-
-
-def labels_missing(
-    scores: ArrayLike, errors: ArrayLike, guarantee: Guarantee, alpha: Fraction, delta: Fraction
-) -> int | None:
-    """How many more calibration labels would probably let the judge through, from those there are.
-
-    The part of the rows on which the judge does best against alpha is taken for what it is like. None: it is over
-    alpha even there, so that more labels would not help; a better judge, or a larger alpha, would.
-    """
-    rows = np.asarray(scores).size
-    cal = blocks(scores, errors)
-    if not cal.k.size:
-        return labels_needed(guarantee, alpha, delta) if not rows else None
-    margin = float(alpha) * cal.k - cal.errors
-    best = int(np.argmax(margin))
-    if margin[best] <= 0:
-        return None
-    k, e = int(cal.k[best]), int(cal.errors[best])
-    needed = labels_needed(guarantee, alpha, delta, coverage=k / rows, error_rate=e / k)
-    return None if needed is None else max(needed - rows, rows // 10, 1)
-
-
-def _smallest(enough: Callable[[int], bool], most: int) -> int | None:
-    n = 1
-    while n <= most:
-        if enough(n):
-            return n
-        n += max(1, n // 50)
-    return None
-
-
-def _binomial_quantile(k: int, rate: float, power: float) -> int:
-    """The smallest e with P(Bin(k, rate) <= e) >= power."""
-    if rate <= 0:
-        return 0
-    i = np.arange(k + 1)
-    terms = np.exp(_log_choose(k, i) + i * math.log(rate) + (k - i) * math.log1p(-rate)) if rate < 1 else (i == k)
-    return int(np.searchsorted(np.cumsum(terms), power))
 
 
 def promise(calibration: Calibration) -> str:

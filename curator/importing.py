@@ -10,6 +10,7 @@ from curator.errors import InputError
 from curator.exports.queue import Answer, read_answers
 from curator.files import Reject
 from curator.store import Store
+from curator.store.audits import asked_again, waiting_again
 from curator.store.labels import (
     AddedLabels,
     Label,
@@ -34,9 +35,10 @@ def import_labels(store: Store, files: Sequence[str], annotator: str) -> dict[st
     """
     totals = {"added": 0, "superseded": 0, "unchanged": 0, "empty": 0}
     refused: list[str] = []
+    again = asked_again(store)
     for path in files:
         chunk: list[Answer] = []
-        for answer in read_answers(path, store.seed):
+        for answer in read_answers(path, store.seed, again):
             if isinstance(answer, Reject):
                 refused.append(str(answer))
             elif answer.verdict is None:
@@ -44,9 +46,9 @@ def import_labels(store: Store, files: Sequence[str], annotator: str) -> dict[st
             else:
                 chunk.append(answer)
             if len(chunk) == CHUNK:
-                _store(store, chunk, annotator, totals, refused)
+                _store(store, chunk, annotator, again, totals, refused)
                 chunk = []
-        _store(store, chunk, annotator, totals, refused)
+        _store(store, chunk, annotator, again, totals, refused)
     return {**totals, "refused": refused, "draw_left": drawn_without_label(store)}
 
 
@@ -54,10 +56,11 @@ def require_imported(store: Store, queue: Path) -> None:
     """Raises InputError where a queue about to be written again holds labels that the store does not."""
     if not queue.is_file():
         return
-    filled = [
-        answer for answer in read_answers(str(queue), store.seed) if isinstance(answer, Answer) and answer.verdict
-    ]
-    known = labelled_pairs(store, [answer.pair_id for answer in filled])
+    rows = read_answers(str(queue), store.seed, asked_again(store))
+    filled = [answer for answer in rows if isinstance(answer, Answer) and answer.verdict]
+    # A pair that came back in doubt is labelled already: what counts is whether this is an answer to asking again.
+    waiting = waiting_again(store) - _swapped(store, filled)
+    known = labelled_pairs(store, [answer.pair_id for answer in filled]) - waiting
     if lost := sum(answer.pair_id not in known for answer in filled):
         raise InputError(
             f"{queue} holds {lost:,} labels that are not imported yet, and would be written again. Run "
@@ -65,7 +68,19 @@ def require_imported(store: Store, queue: Path) -> None:
         )
 
 
-def _store(store: Store, answers: list[Answer], annotator: str, totals: dict[str, int], refused: list[str]) -> None:
+def _swapped(store: Store, answers: Sequence[Answer]) -> set[str]:
+    """The pairs of tasks that show the sides otherwise than they are dealt now."""
+    return swapped_pairs(store, [(a.pair_id, a.left_side, str(a.row.values["left"])) for a in answers])
+
+
+def _store(
+    store: Store,
+    answers: list[Answer],
+    annotator: str,
+    again: frozenset[str],
+    totals: dict[str, int],
+    refused: list[str],
+) -> None:
     unknown = unknown_pairs(store, [answer.pair_id for answer in answers])
     refused += [
         str(answer.row.reject("pair_id", "is of no pair in this store"))
@@ -73,9 +88,17 @@ def _store(store: Store, answers: list[Answer], annotator: str, totals: dict[str
         if answer.pair_id in unknown
     ]
     # "left" would mean the wrong response in a queue of another store, or of a version that dealt the sides otherwise.
-    swapped = swapped_pairs(store, [(a.pair_id, a.left_side, str(a.row.values["left"])) for a in answers])
+    # Of a pair that came back in doubt, it is a task from before, and no answer to being asked again.
+    swapped = _swapped(store, answers)
     refused += [
-        str(answer.row.reject("left", "is the response that this store shows on the right: write the queue anew"))
+        str(
+            answer.row.reject(
+                "left",
+                "is from before this pair was asked about again: answer it in the new queue"
+                if answer.pair_id in again
+                else "is the response that this store shows on the right: write the queue anew",
+            )
+        )
         for answer in answers
         if answer.pair_id in swapped
     ]

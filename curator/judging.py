@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from curator.errors import Interrupted, JudgeRefused
+import orjson
+
+from curator.errors import InputError, Interrupted, JudgeRefused
 from curator.judges.base import Judge
 from curator.judges.probe import ask_probe, summarise
 from curator.judges.prompting import OnOverlong
-from curator.options import JudgeChoice
+from curator.options import JudgeChoice, LabelOptions
 from curator.pair import JudgeInfo, content_id
 from curator.progress import Progress
 from curator.prompts import Template
 from curator.recipes import load_template
 from curator.recorder import Cost, Recorder
 from curator.recording import read_judgments
+from curator.scoring import score_judges
 from curator.store import Store
+from curator.store.decisions import hold_band
 from curator.store.judgments import (
     Pending,
     add_judge,
@@ -36,7 +40,7 @@ from curator.store.judgments import (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What judging came to.
+    """What asking one judge came to.
 
     Attributes:
         asked: judgments that were new, in `seconds`.
@@ -104,22 +108,69 @@ def _served(choice: JudgeChoice, template: Template, urls: tuple[str, ...], out:
     return ClusterJudge(urls, make, choice.ray, out / "ray")
 
 
-def judge_input(store: Store, choice: JudgeChoice, min_label_mass: float, out: Path, progress: Progress) -> Asked:
-    """Have every pair of the input judged in both orders, as far as that is not done yet.
+def judge_input(store: Store, options: LabelOptions, progress: Progress) -> list[Asked]:
+    """Have every pair of the input judged in both orders, as far as that is not done yet, by each judge in turn.
+
+    In a cascade each further judge is asked only about the pairs of which those before it are not sure. Where the user
+    stops it, the judges that are left are not asked.
 
     Raises:
-        JudgeError: the judge cannot be had, is no judge, or is gone for good.
+        JudgeError: a judge cannot be had, is no judge, or is gone for good.
+        InputError: two of the judges are one and the same.
     """
+    done: list[Asked] = []
+    for choice in _one_by_one(store, options.judges):
+        if done and options.panel.cascades:
+            so_far = score_judges(store, [asked.judge for asked in done], options.panel, options.rule).combined
+            hold_band(store, so_far.next_band(options.panel.missing))
+        if len(options.judges) > 1 or done:
+            progress.say(f"judge {len(done) + 1}: {_shown(choice)}")
+        asked = _judge(store, choice, options, bool(done) and options.panel.cascades, progress)
+        if asked.judge.judge_id in {other.judge.judge_id for other in done}:
+            raise InputError(f"the judge {asked.judge.name} is named twice; two votes of one judge are one vote")
+        done.append(asked)
+        if asked.interrupted:
+            break
+    return done
+
+
+def _shown(choice: JudgeChoice) -> str:
+    if choice.urls:
+        from curator.judges.http import shown
+
+        return ", ".join(shown(url) for url in choice.urls)
+    if choice.log:
+        return f"{choice.log_judge or 'the judge'} of {choice.log}"
+    return choice.model or "the embedded judge"
+
+
+def _one_by_one(store: Store, choices: Sequence[JudgeChoice]) -> Iterator[JudgeChoice]:
+    """Choices of one judge each: servers of different models, named together, are different judges."""
+    for choice in choices:
+        if len(choice.urls) < 2 or choice.ray is not None:
+            yield choice
+            continue
+        from curator.judges.describing import alike
+
+        key = f"models of {content_id(*choice.urls)}"
+        known = store.setting(key, "")
+        groups = orjson.loads(known) if known else asyncio.run(alike(choice.urls))
+        store.set(key, orjson.dumps(groups).decode())
+        for places in groups:
+            yield replace(choice, urls=tuple(choice.urls[place] for place in places))
+
+
+def _judge(store: Store, choice: JudgeChoice, options: LabelOptions, band: bool, progress: Progress) -> Asked:
     if choice.log is not None:
-        return Asked(*read_judgments(store, choice.log, choice.log_judge, progress))
+        return Asked(*read_judgments(store, choice.log, choice.log_judge, progress, band=band))
     key = _request(choice)
     known = recall_judge(store, key)
     if known is not None:
-        pending = find_pending(store, known.judge_id)
+        pending = find_pending(store, known.judge_id, band=band)
         if not pending.questions:
             progress.say(f"judgments: {pending.cached} cached / 0 new")
             return Asked(known, pending, 0, 0.0)
-    return asyncio.run(_ask(store, choice, key, min_label_mass, out, progress))
+    return asyncio.run(_ask(store, choice, key, options, band, progress))
 
 
 def _request(choice: JudgeChoice) -> str:
@@ -129,19 +180,19 @@ def _request(choice: JudgeChoice) -> str:
 
 
 async def _ask(
-    store: Store, choice: JudgeChoice, key: str, min_label_mass: float, out: Path, progress: Progress
+    store: Store, choice: JudgeChoice, key: str, options: LabelOptions, band: bool, progress: Progress
 ) -> Asked:
     # A signal that comes while a server starts ends that too: it is stopped on the way out.
     with _Stop(progress) as stop:
-        async with opened(choice, out, progress) as judge:
+        async with opened(choice, options.out, progress) as judge:
             if choice.probe:
                 probe = summarise(await ask_probe(judge))
-                if objection := probe.objection(min_label_mass):
+                if objection := probe.objection(options.rule.min_label_mass):
                     raise JudgeRefused(
                         f"the judge {judge.info.name} is refused: {objection}. (--no-probe skips this check.)"
                     )
             add_judge(store, judge.info)
-            pending = find_pending(store, judge.info.judge_id)
+            pending = find_pending(store, judge.info.judge_id, band=band)
             retried = f" / {pending.retried} failed before, asked again" if pending.retried else ""
             progress.say(f"judgments: {pending.cached} cached / {pending.questions} new{retried}")
             forget_failures(store, judge.info.judge_id)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path, PurePath
+from typing import Any
 
+from curator.combining import Panel
 from curator.conformal import Guarantee, exact
 from curator.errors import InputError
+from curator.signals import Signal
 
 
 class Ties(StrEnum):
@@ -18,15 +22,28 @@ class Ties(StrEnum):
     EXCLUDE = "exclude"
 
 
+GROUP_MIN = 50
+"""Labelled pairs that a group must have for a threshold of its own; smaller groups are decided together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a threshold is set. Fixed before the result is seen."""
+    """How a threshold is set. Fixed before the result is seen.
+
+    Attributes:
+        score: the signal that ranks the pairs.
+        group_by: a field of the raw rows; the rule then holds within each group of pairs with one value of it.
+        group_min: groups with fewer labelled pairs are decided together, as one group.
+    """
 
     guarantee: Guarantee = Guarantee.FDR
     alpha: Fraction = exact("0.1")
     delta: Fraction = exact("0.1")
     ties: Ties = Ties.ERROR
     min_label_mass: float = 0.25
+    group_by: str | None = None
+    group_min: int = GROUP_MIN
+    score: Signal = Signal.BPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +51,7 @@ class JudgeChoice:
     """Who judges: servers, else a model to serve, else a log of judgments, else the embedded judge.
 
     Attributes:
+        urls: servers of one model share the work of one judge; servers of different models are different judges.
         probe: ask about built-in pairs first, and refuse a judge that fails on them.
         ray: address of the Ray cluster from whose nodes the servers are asked; None: from here.
         retry_seconds: how long a request to a server is tried again.
@@ -55,19 +73,67 @@ class JudgeChoice:
     sglang_arguments: str = ""
 
 
+def judge_choices(
+    urls: Sequence[str] = (),
+    models: Sequence[str] = (),
+    logs: Sequence[str] = (),
+    names: Sequence[str] = (),
+    templates: Sequence[str | None] = (),
+    **common: Any,
+) -> tuple[JudgeChoice, ...]:
+    """Everyone who judges: each model with each template is a judge, and so is each judge of a log.
+
+    Args:
+        names: whose judgments of the logs: of the one log all of these, or one for each log.
+        common: what holds for all of them; see `JudgeChoice`.
+
+    Returns:
+        One choice a judge, but for servers of different models, which are told apart when they are asked; the embedded
+        judge where nothing is named.
+
+    Raises:
+        ValueError: it is not clear whose judgments of which log are meant.
+    """
+    templates = templates or (None,)
+    served: list[dict[str, Any]] = [{"urls": tuple(urls)}] if urls else []
+    served += [{"model": model, "ray": None} for model in models]
+    read: list[tuple[str, str | None]]
+    if len(logs) == 1 and names:
+        read = [(logs[0], name) for name in names]
+    elif names and len(names) != len(logs):
+        raise ValueError(f"{len(logs)} logs of judgments and {len(names)} judges of them: name one for each log")
+    else:
+        read = [(log, names[place] if names else None) for place, log in enumerate(logs)]
+    if not served and not read:
+        served = [{}]
+    asked = [{**common, **source, "template": template} for source in served for template in templates]
+    asked += [{**common, "log": log, "log_judge": name, "ray": None} for log, name in read]
+    return tuple(JudgeChoice(**one) for one in asked)
+
+
 @dataclass(frozen=True, slots=True)
 class LabelOptions:
-    """Everything `curator label` can be told."""
+    """Everything `curator label` can be told.
+
+    Attributes:
+        audit: share of the accepted pairs that people check, 0 to 1.
+    """
 
     raw: str
     out: Path
     db: Path
     rule: Rule = field(default_factory=Rule)
-    judge: JudgeChoice = field(default_factory=JudgeChoice)
+    judges: tuple[JudgeChoice, ...] = (JudgeChoice(),)
+    panel: Panel = Panel()
     calibration: str | None = None
     input_format: str | None = None
     limit: int | None = None
     strict: bool = False
+    audit: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.audit <= 1:
+            raise ValueError(f"audit is a share of the accepted pairs between 0 and 1, not {self.audit}")
 
 
 def default_out(raw: str) -> Path:

@@ -27,10 +27,14 @@ class Order(StrEnum):
 
 
 class Origin(StrEnum):
-    """Why a person labelled a pair. Only CALIBRATION labels, a random draw, may set a threshold."""
+    """Why a person labelled a pair. Only CALIBRATION labels, a random draw, may set a threshold.
+
+    REVIEW pairs are the hard ones; AUDIT pairs are a random sample of the accepted ones, which are the easy ones.
+    """
 
     CALIBRATION = "calibration"
     REVIEW = "review"
+    AUDIT = "audit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +80,11 @@ class Judgment:
     """One reply of a judge to one pair in one order; log-probabilities are of a and b, whichever was shown first.
 
     Attributes:
-        label_mass: probability the two labels held of the whole vocabulary; None where the judge cannot tell.
+        label_mass: probability the labels held of the whole vocabulary; None where the judge cannot tell.
         failed: why there is no verdict; None for a good reply.
         note: what was done to the texts before the judge saw them ("truncated").
         seconds: from asking to answer.
+        logprob_tie: of the label for "equal"; None where the judge was given none.
     """
 
     pair_id: str
@@ -92,6 +97,7 @@ class Judgment:
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     seconds: float | None = None
+    logprob_tie: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,14 +33,15 @@ class Template:
 
     Attributes:
         kind: `chat` is wrapped in the model's own chat template, `completion` is continued as it is.
-        labels: the text of the one-token answers for the response shown first and the one shown second.
+        labels: the text of the one-token answers: the response shown first, the one shown second and, where there is a
+            third, both are equal.
         system, user: Jinja sources of a chat template's two messages.
         text: Jinja source of a completion template.
     """
 
     name: str
     kind: Kind
-    labels: tuple[str, str]
+    labels: tuple[str, ...]
     system: str = ""
     user: str = ""
     text: str = ""
@@ -48,9 +49,8 @@ class Template:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Template:
         """Build a template from a parsed YAML file that matches `schemas/template.schema.json`."""
-        first, second = values["labels"]
         sources = {key: values.get(key, "") for key in ("system", "user", "text")}
-        template = cls(values["name"], Kind(values["kind"]), (first, second), **sources)
+        template = cls(values["name"], Kind(values["kind"]), tuple(values["labels"]), **sources)
         try:
             template._compiled  # noqa: B018 - a syntax error must surface here, not at the first pair
         except jinja2.TemplateSyntaxError as error:

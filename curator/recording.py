@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from curator.errors import InputError
 from curator.files import Meter, Reject
 from curator.judges.recorded import read_log
-from curator.pair import JudgeInfo
+from curator.pair import JudgeInfo, content_id
 from curator.progress import Progress
 from curator.store import Store
 from curator.store.judgments import Pending, add_judge, find_pending, forget_failures, stored_judge
@@ -21,13 +21,15 @@ from curator.store.pairs import input_number
 from curator.store.readings import add_readings, begin_readings, keep_readings
 from curator.unchanged import settled, stamp
 
-_READ = "recorded judgments"
+_READ = "recorded judgments "
 
 
 def read_judgments(
-    store: Store, path: str, wanted: str | None, progress: Progress
+    store: Store, path: str, wanted: str | None, progress: Progress, *, band: bool = False
 ) -> tuple[JudgeInfo, Pending, int, float]:
     """Store what a log says about the input: its judge, what there was to find, how much was found, in which time.
+
+    With `band`, only about the pairs of `store.decisions.hold_band`.
 
     Raises:
         InputError: the log cannot be read, holds several judges and none is chosen, or nothing about the input.
@@ -36,17 +38,18 @@ def read_judgments(
         raise InputError("judgments cannot come from standard input: give a file")
     start = time.monotonic()
     as_it_was = settled([path])
-    known = orjson.loads(store.setting(_READ, "null"))
-    if known is not None and as_it_was is not None and (known["log"], known["wanted"]) == (as_it_was, wanted):
+    key = _READ + content_id(path, wanted or "")
+    known = orjson.loads(store.setting(key, "null"))
+    if known is not None and as_it_was is not None and known["log"] == as_it_was:
         judge = stored_judge(store, known["judge_id"])
-        pending = find_pending(store, judge.judge_id)
+        pending = find_pending(store, judge.judge_id, band=band)
         # All that the log says about this very input is stored; or there is nothing to look for.
-        if known["input"] == input_number(store) or not pending.questions:
+        if (known["input"] == input_number(store) and not band) or not pending.questions:
             progress.say(f"judgments: {pending.cached} cached / 0 new ({path} is unchanged since it was read)")
             return judge, pending, 0, 0.0
     judge = _read(store, path, wanted, progress)
     add_judge(store, judge)
-    pending = find_pending(store, judge.judge_id)
+    pending = find_pending(store, judge.judge_id, band=band)
     progress.say(f"judgments: {pending.cached} cached / {pending.questions} to be found in {path}")
     found = 0
     if pending.questions:
@@ -56,10 +59,11 @@ def read_judgments(
             raise InputError(
                 f"{path}: no judgment in it is about a pair of this input; `id` must be a row's id or pair_id"
             )
-        found = pending.questions - find_pending(store, judge.judge_id).questions
+        found = pending.questions - find_pending(store, judge.judge_id, band=band).questions
     if as_it_was is not None and stamp(path) == as_it_was[0]:
-        known = {"log": as_it_was, "wanted": wanted, "judge_id": judge.judge_id, "input": input_number(store)}
-        store.set(_READ, orjson.dumps(known).decode())
+        whole = None if band else input_number(store)  # of a band, nobody knows the rest
+        known = {"log": as_it_was, "judge_id": judge.judge_id, "input": whole}
+        store.set(key, orjson.dumps(known).decode())
     return judge, pending, found, time.monotonic() - start if pending.questions else 0.0
 
 

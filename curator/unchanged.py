@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,18 @@ class LastRun:
     or another program, changes the store's stamp.
     """
 
-    def __init__(self, options: LabelOptions, template_digest: str) -> None:
+    def __init__(self, options: LabelOptions, template_digests: Sequence[str]) -> None:
         """Note what is asked, and the files as they are before anything is read."""
         # As a hash: addresses and flags of servers may hold credentials.
         asked = content_id(orjson.dumps(asdict(options), default=str).decode())
-        self._read = [path for path in (options.raw, options.calibration, options.judge.log) if path is not None]
-        self._now = {"version": __version__, "asked": asked, "template": template_digest, "read": settled(self._read)}
+        logs = [judge.log for judge in options.judges]
+        self._read = [path for path in (options.raw, options.calibration, *logs) if path is not None]
+        self._now = {
+            "version": __version__,
+            "asked": asked,
+            "templates": list(template_digests),
+            "read": settled(self._read),
+        }
         self._options, self._path = options, options.out / ".last-run.json"
         self._store: Stamp | None = None
 

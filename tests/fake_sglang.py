@@ -1,7 +1,8 @@
 """A judge's double: a real HTTP server on loopback that answers as SGLang does, or misbehaves as it is told.
 
 What it says about a prompt follows from the prompt alone: responses carry a quality ("quality 0.75"), and the better
-one is preferred by the difference, plus a bias for the response shown first. So a test knows every reply beforehand.
+one is preferred by the difference, plus a bias for the response shown first; where there is a third label, `equal` says
+how likely it is. So a test knows every reply beforehand.
 """
 
 from __future__ import annotations
@@ -46,12 +47,18 @@ def render(messages: Sequence[dict[str, str]]) -> str:
     return turns + "<|im_start|>assistant\n"
 
 
-def logprobs(text: str) -> tuple[float, float]:
-    """Log-probabilities of the labels of the first and of the second response shown."""
+def equal(first: float, second: float) -> float:
+    """Share of the third label: the more the better the response shown first, so that a wrong order shows."""
+    return 0.9 / (1 + math.exp(second - 2 * first))
+
+
+def logprobs(text: str, labels: int = 2) -> list[float]:
+    """Log-probabilities of the labels: of the first response shown, of the second, and of both being equal."""
     first, second = (float(value) for value in _QUALITY.findall(text)[-2:])
     gap = first - second + BIAS
-    share = 1 / (1 + math.exp(-gap))
-    return math.log(MASS * share), math.log(MASS * (1 - share))
+    tie = equal(first, second) if labels == 3 else 0.0
+    share = (1 - tie) / (1 + math.exp(-gap))
+    return [math.log(MASS * value) for value in (share, 1 - tie - share, tie)[:labels]]
 
 
 class FakeSGLang:
@@ -241,9 +248,9 @@ class FakeSGLang:
         return web.Response(body=data, content_type="application/json")
 
     def _reply(self, text: str, count: int, labels: list[int]) -> dict[str, Any]:
-        first, second = logprobs(text)
+        values = logprobs(text, len(labels))
         # Sorted by id: whoever reads by place rather than by id is found out.
-        entries = sorted(([first, labels[0], None], [second, labels[1], None]), key=lambda entry: -entry[1])
+        entries = sorted(([*entry, None] for entry in zip(values, labels, strict=True)), key=lambda entry: -entry[1])
         return {
             "text": "",
             "meta_info": {

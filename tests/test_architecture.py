@@ -12,7 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "curator"
 
-PURE = ("pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes")
+PURE = (
+    "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "combining", "quality",
+    "sizing", "signals", "label_plan", "contradictions", "intervals",
+)  # fmt: skip
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "curator"}
 EDGES = ("store", "judges", "formats", "exports", "report")
 
@@ -48,7 +51,13 @@ def test_edges_do_not_know_each_other(edge: str) -> None:
         "reporting",
         "unchanged",
         "recorder",
+        "scoring",
+        "deciding",
         "costing",
+        "auditing",
+        "comparing",
+        "buying",
+        "plan_picture",
         "cli",
         "api",
     )
@@ -65,7 +74,18 @@ def test_only_the_store_knows_duckdb() -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["label", "--help"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    heavy = ("torch", "transformers", "datasets", "pandas", "matplotlib", "duckdb", "pyarrow", "numpy", "scipy", "aiohttp")
+    heavy = (
+        "torch",
+        "transformers",
+        "datasets",
+        "pandas",
+        "matplotlib",
+        "duckdb",
+        "pyarrow",
+        "numpy",
+        "aiohttp",
+        "scipy",
+    )
     code = f"import sys; from curator.cli.main import run; run({arguments!r}); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not {name.partition(".")[0] for name in done.stderr.split()} & set(heavy)

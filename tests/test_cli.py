@@ -125,8 +125,12 @@ def test_no_judge_reachable(raw: Path, cli: Cli) -> None:
         (["--alpha", "2"], "must lie strictly between 0 and 1"),
         (["--alpha", "x"], "not a number"),
         (["--guarantee", "magic"], "is not one of"),
-        (["--judgments", "x", "--judge-url", "http://localhost"], "takes the place of a judge"),
-        (["--judge-model", "x", "--judge-url", "http://localhost"], "not both"),
+        (["--judgments", "x", "--judgments", "y", "--judge", "a", "--judge", "b", "--judge", "c"], "one for each log"),
+        (["--cascade", "0.4"], "is not in the range"),
+        (["--cascade", "fit"], "needs rows of its own"),
+        (["--combine", "fitted"], "needs rows of its own"),
+        (["--fit-fraction", "0.5"], "nothing is to be fitted"),
+        (["--combine", "fitted", "--cascade", "0.9", "--fit-fraction", "0.5"], "not both"),
     ],
 )
 def test_usage(raw: Path, cli: Cli, arguments: list[str], says: str) -> None:
@@ -140,7 +144,7 @@ def test_usage(raw: Path, cli: Cli, arguments: list[str], says: str) -> None:
         (["missing.jsonl"], "No such file"),
         (["."], "directory"),
         (["{raw}", "--recipe", "nonsense"], "no recipe is named 'nonsense'; there are: quickstart"),
-        (["{raw}", "--template", "nonsense"], "no template is named 'nonsense'; there are: chat, completion"),
+        (["{raw}", "--template", "nonsense"], "no template is named 'nonsense'; there are: chat, chat_ties, comp"),
         (["{raw}", "--input-format", "nonsense"], "there are: pair, chosen_rejected"),
         (["{raw}", "--judge-url", "ftp://x"], "is no server address"),
         (["{raw}", "--judgments", "{log}", "--judge", "nobody"], "its judges: j"),
@@ -267,7 +271,8 @@ def test_the_counts_of_the_queue_are_those_of_its_file(cli: Cli, tmp_path: Path)
         result = cli.json(*label, "--alpha", alpha)
         assert result["queue"]["tasks"] == len(read_rows(queue)), alpha
         status = cli.json("status", "--db", tmp_path / "raw.curated" / "curator.duckdb")
-        assert (status["waiting"], status["waiting_for_calibration"]) == tuple(result["queue"].values())
+        waiting = ("waiting", "waiting_for_calibration", "waiting_for_audit", "waiting_again")
+        assert [status[name] for name in waiting] == list(result["queue"].values())
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,13 @@ def test_questions_and_judgments_come_back_as_they_went(tmp_path: Path) -> None:
     assert cluster._write_questions(tmp_path, iter(asked)) == 5
     found = [question for number in range(5) for question in cluster._read_questions(tmp_path, number)]
     assert found == asked
-    replies = [*judged(3), Judgment("p9", Order.BA, failed="HTTP 400: \x1b[31m"), Judgment("p8", Order.AB, note="cut")]
+    third = Judgment("p7", Order.AB, -1.0, -2.0, 0.9, logprob_tie=-1.5)
+    replies = [
+        *judged(3),
+        third,
+        Judgment("p9", Order.BA, failed="HTTP 400: \x1b[31m"),
+        Judgment("p8", Order.AB, note="cut"),
+    ]
     cluster._write_judgments(cluster._shard(tmp_path, 0), replies, "j" * 32)
     assert cluster._read_judgments(cluster._shard(tmp_path, 0)) == replies
 

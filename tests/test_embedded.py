@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import random
 from importlib.util import find_spec
 from pathlib import Path
 
+import orjson
 import pytest
 
 from curator.errors import JudgeError
@@ -69,6 +71,34 @@ def test_batching_and_the_prefix_cache_change_nothing() -> None:
         assert reply.cached_tokens
         assert other.cached_tokens == 0
         assert reply.prompt_tokens == other.prompt_tokens
+
+
+@pytest.mark.usefixtures("needs_weights")
+def test_a_third_label_is_what_the_model_says_of_it() -> None:
+    """In both orders, against the whole model asked about each prompt by itself."""
+    template = load_template("chat_ties")
+    asked = [Question("q-ab", Order.AB, (Message("user", "Which?"),), TEXTS[0], TEXTS[1]),
+             Question("q-ba", Order.BA, (Message("user", "Which?"),), TEXTS[1], TEXTS[0])]  # fmt: skip
+
+    async def ask() -> tuple[dict[str, Judgment], dict[str, list[float]]]:
+        import torch
+
+        async with EmbeddedJudge(template) as judge:
+            replies, direct = await _ask(judge, asked), {}
+            for question in asked:
+                ids = orjson.loads(judge._prompter.prompt(question).content)
+                with torch.inference_mode():
+                    logits = judge._model(input_ids=torch.tensor([ids])).logits[0, -1]
+                tokens = [judge._prompter._tokenizer.plain(label)[0] for label in "ABC"]
+                direct[question.pair_id] = torch.log_softmax(logits.double(), -1)[tokens].tolist()
+            return replies, direct
+
+    replies, direct = asyncio.run(ask())
+    for name, (first, second, tie) in direct.items():
+        reply = replies[name]
+        a, b = (first, second) if reply.order is Order.AB else (second, first)
+        assert (reply.logprob_a, reply.logprob_b, reply.logprob_tie) == pytest.approx((a, b, tie), abs=2e-4)
+        assert reply.label_mass == pytest.approx(sum(map(math.exp, (a, b, tie))), rel=1e-3)
 
 
 @pytest.mark.usefixtures("needs_weights")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import doctest
 import json
 import math
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,11 @@ PROBS_RELATIVE, LOGPROBS_RELATIVE = 1e-10, 1e-13
 SUBNORMAL = 745 * 5e-324
 
 odds = st.floats(-1100, 1100) | st.sampled_from([0.0, 1e-13, 1e300, np.inf, -np.inf])
+shares = st.floats(0, 1) | st.sampled_from([0.0, 1.0, 0.5, 1e-300, 1e-17, 1 - 1e-16])
+some_odds = st.floats(-1100, 1100) | st.sampled_from([0.0, 1e-13, np.inf, -np.inf])
+with_ties = st.lists(st.tuples(some_odds, some_odds, shares, shares), min_size=1, max_size=8).map(
+    lambda rows: np.array(rows).T
+)
 pairs_of_odds = st.lists(st.tuples(odds, odds), min_size=1, max_size=8).map(lambda rows: np.array(rows).T)
 
 
@@ -166,8 +171,110 @@ def test_rounding_does_not_break_a_tie() -> None:
 
 
 def test_no_pairs() -> None:
-    got = preference([], [])
-    assert [values.shape for values in (got.p_a, got.p_b, got.log_odds, got.bpe, got.sureness)] == [(0,)] * 5
+    for got in (preference([], []), preference([], [], [], [])):
+        assert [values.shape for values in (got.p_a, got.p_b, got.p_tie, got.log_odds, got.bpe, got.sureness)] == [
+            (0,)
+        ] * 6
+
+
+def exactly(ab: float, ba: float, tie_ab: float, tie_ba: float) -> dict[str, Decimal]:
+    """The definition, word for word."""
+
+    def sigmoid(d: float) -> Decimal:
+        e = (-abs(Decimal(d))).exp()
+        return 1 / (1 + e) if d >= 0 else e / (1 + e)
+
+    rest_ab, rest_ba = 1 - Decimal(tie_ab), 1 - Decimal(tie_ba)
+    a = (rest_ab * sigmoid(ab) + rest_ba * sigmoid(ba)) / 2
+    b = (rest_ab * sigmoid(-ab) + rest_ba * sigmoid(-ba)) / 2
+    tie = (Decimal(tie_ab) + Decimal(tie_ba)) / 2
+    odds, small = Decimal(0), Decimal("0.5")
+    for winner, rest, sign in ((a, b + tie, 1), (b, a + tie, -1)):
+        if winner > rest:
+            odds, small = sign * (winner.ln() - (rest.ln() if rest else Decimal("-Infinity"))), rest
+    entropy = -(small * small.ln() + (1 - small) * (1 - small).ln()) if small else Decimal(0)
+    return {"p_a": a, "p_b": b, "p_tie": tie, "log_odds": odds, "bpe": entropy}
+
+
+@settings(deadline=None, max_examples=300)
+@given(some_odds, some_odds, shares, shares)
+@example(40.0, 40.0, 0.0, 1e-17)
+@example(np.inf, np.inf, 0.0, 0.0)
+@example(np.inf, 0.0, 0.0, 1.0)
+@example(0.1, 0.1, 1.0, 1.0)
+@example(900.0, 1000.0, 0.0, 0.0)
+def test_with_ties_it_is_what_the_definition_says(ab: float, ba: float, tie_ab: float, tie_ba: float) -> None:
+    got = preference([ab], [ba], [tie_ab], [tie_ba])
+    with localcontext(prec=550):  # of 1 - 1e-478 nothing is lost
+        expected = exactly(ab, ba, tie_ab, tie_ba)
+    for name in ("p_a", "p_b", "p_tie", "bpe"):
+        assert getattr(got, name)[0] == pytest.approx(float(expected[name]), rel=1e-11, abs=SUBNORMAL), name
+    assert got.log_odds[0] == pytest.approx(float(expected["log_odds"]), rel=1e-11, abs=2e-12)
+    assert (got.log_odds[0] > 0) == (expected["log_odds"] > 1e-12) or abs(expected["log_odds"]) < 2e-12
+
+
+@settings(deadline=None)
+@given(with_ties)
+def test_with_ties_swapping_the_responses_only_swaps_the_names(rows: np.ndarray) -> None:
+    ab, ba, tie_ab, tie_ba = rows
+    got, swapped = preference(ab, ba, tie_ab, tie_ba), preference(-ba, -ab, tie_ba, tie_ab)
+    assert np.array_equal(swapped.log_odds, -got.log_odds)
+    for name, other in (("p_a", "p_b"), ("p_b", "p_a"), ("p_tie", "p_tie"), ("bpe", "bpe"), ("is_tie", "is_tie")):
+        assert np.array_equal(getattr(swapped, name), getattr(got, other)), name
+
+
+@settings(deadline=None)
+@given(with_ties)
+def test_a_judge_that_never_says_equal_is_one_without_that_label(rows: np.ndarray) -> None:
+    none = np.zeros(rows.shape[1])
+    got, two = preference(rows[0], rows[1], none, none), preference(rows[0], rows[1])
+    assert np.array_equal(got.log_odds, two.log_odds)
+    assert np.array_equal(got.bpe, two.bpe)
+    assert np.allclose(got.p_a, two.p_a, rtol=1e-12, atol=0)
+    assert np.allclose(got.p_b, two.p_b, rtol=1e-12, atol=0)
+    assert (got.p_tie == 0).all()
+    assert (two.p_tie == 0).all()
+
+
+@settings(deadline=None)
+@given(with_ties)
+def test_only_more_than_half_of_all_is_a_preference(rows: np.ndarray) -> None:
+    got = preference(*rows)
+    assert not np.isnan(got.log_odds).any()
+    assert np.allclose(got.p_a + got.p_b + got.p_tie, 1.0, rtol=0, atol=1e-13)
+    assert ((got.bpe >= 0) & (got.bpe <= LN2)).all()
+    for odds_of, p in ((got.log_odds, got.p_a), (-got.log_odds, got.p_b)):
+        assert (p[odds_of > 0] > 0.5).all()
+        assert (odds_of[p > 0.5 + 1e-12] > 0).all()
+    assert (got.log_odds[got.is_tie] == 0).all(), "what the judge calls equal is never a preference"
+    assert np.allclose(got.bpe[got.log_odds == 0], LN2, rtol=1e-12, atol=0)
+
+
+@settings(deadline=None)
+@given(with_ties)
+def test_equal_doubt_in_both_orders_never_makes_a_judge_surer(rows: np.ndarray) -> None:
+    ab, ba, tie, _ = rows
+    slack = 2e-12 + 1e-14 * np.abs(np.where(np.isinf(ab), 0.0, ab))
+    assert (preference(ab, ba, tie, tie).sureness <= preference(ab, ba).sureness + slack).all()
+
+
+def test_half_of_all_is_no_preference_and_a_plurality_is_none_either() -> None:
+    got = preference([np.inf] * 3, [np.inf] * 3, [0.5, 0.499, 0.6], [0.5, 0.499, 0.6])
+    assert got.p_a.tolist() == pytest.approx([0.5, 0.501, 0.4])
+    assert got.log_odds.tolist() == pytest.approx([0.0, math.log(0.501 / 0.499), 0.0])
+    assert got.is_tie.tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("tie", [[np.nan], [-1e-9], [1.1], [np.inf]])
+def test_a_tie_has_a_probability(tie: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"tie_ba must lie in \[0, 1\]"):
+        preference([0.0], [0.0], [0.5], tie)
+
+
+@pytest.mark.parametrize(("ties", "message"), [(([0.5], None), "both be given"), (([0.5], [0.5, 0.5]), "the shape of")])
+def test_ties_are_of_both_orders(ties: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        preference([0.0], [0.0], *ties)
 
 
 @pytest.mark.parametrize(("ab", "ba"), [([np.nan], [0.0]), ([0.0], [np.nan]), ([1.0, np.nan], [np.inf, 0.0])])

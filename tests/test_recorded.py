@@ -44,8 +44,11 @@ VALUE = {
     "p_a": NUMBER,
     "logprob_a": NUMBER,
     "logprob_b": NUMBER,
+    "p_tie": NUMBER,
+    "logprob_tie": NUMBER,
     "verdict": st.sampled_from(["a", "b", "tie", "c", "", None, 0]),
     "failed": st.sampled_from([True, False, None, "yes", 1]),
+    "confidence": NUMBER,
     "more": st.recursive(
         st.none() | NUMBER | st.text(max_size=3), lambda x: st.lists(x) | st.dictionaries(st.text(max_size=2), x)
     ),
@@ -53,8 +56,17 @@ VALUE = {
 GOOD = st.fixed_dictionaries(
     {"id": st.sampled_from(["x", "y"]), "judge": st.just("j"), "order": st.sampled_from(["ab", "ba", "both"])},
     optional={"p_a": st.floats(0, 1), "logprob_a": st.floats(-40, 0), "logprob_b": st.floats(-40, 0),
-              "verdict": st.sampled_from(["a", "b", "tie", None])},
+              "p_tie": st.floats(0, 1), "logprob_tie": st.floats(-40, 0),
+              "verdict": st.sampled_from(["a", "b", "tie", None]), "confidence": st.none() | st.floats(0, 1)},
 )  # fmt: skip
+TIED = st.fixed_dictionaries(
+    {"id": st.sampled_from(["x", "y"]), "judge": st.just("j"), "order": st.sampled_from(["ab", "ba", "both"])}
+    | {
+        "p_a": st.floats(0, 1) | st.sampled_from([0.5, 0.7, 1]),
+        "p_tie": st.floats(0, 0.6) | st.sampled_from([0.3, 0.5]),
+    },
+    optional={"logprob_a": st.floats(-40, -0.5), "logprob_b": st.floats(-40, -0.5), "logprob_tie": st.floats(-9, -0.5)},
+)
 START = '{"id":"x","judge":"j","order":"ab","p_a":'
 ODD = [
     START + "0.5}" + START + "0.5}",
@@ -74,7 +86,7 @@ ODD = [
 LINE = GOOD.map(json.dumps) | st.fixed_dictionaries({}, optional=VALUE).map(json.dumps) | st.sampled_from(ODD)
 
 
-SOME_GOOD = st.lists(GOOD.map(json.dumps), max_size=5)
+SOME_GOOD = st.lists(GOOD.map(json.dumps), max_size=5) | st.lists((TIED | GOOD).map(json.dumps), max_size=5)
 
 
 @settings(deadline=None, max_examples=400)
@@ -119,7 +131,111 @@ def test_what_a_row_says(tmp_path: Path, change: dict[str, Any], p_a: float | No
     assert (row["name"], row["judge"], row["pair_order"]) == ("x", "j", "ab")
 
 
-@pytest.mark.parametrize("row", [ROW, {**ROW, "id": 7}, {**ROW, "extra": {"a": [1]}}])
+@pytest.mark.parametrize(
+    ("verdict", "confidence", "stated"),
+    [("a", 0.9, 0.9), ("b", 0.9, 0.1), ("a", 0.2, 0.5), ("tie", 0.9, 0.5), ("b", 1, 0.0), ("a", None, None)],
+)
+def test_what_a_stated_confidence_says(
+    tmp_path: Path, verdict: str, confidence: float | None, stated: float | None
+) -> None:
+    row = {"id": "x", "judge": "j", "order": "ab", "verdict": verdict, "confidence": confidence}
+    path = write_rows(tmp_path / "log.jsonl", [row, {**row, "failed": True}])
+    first, failed = [row for block in read_log(str(path)) for row in block.readings.to_pylist()]
+    assert first["stated_p_a"] == (None if stated is None else pytest.approx(stated))
+    assert first["p_a"] == {"a": 1.0, "tie": 0.5, "b": 0.0}[verdict]
+    assert failed["stated_p_a"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({}, "verdict"), ({"verdict": None}, "verdict"), ({"verdict": "a", "confidence": 87}, "confidence")],
+)
+def test_a_confidence_is_of_a_verdict_and_a_share(tmp_path: Path, change: dict[str, Any], field: str) -> None:
+    path = write_rows(tmp_path / "log.jsonl", [{**ROW, "confidence": 0.8, **change}])
+    (block,) = read_log(str(path))
+    assert block.readings.num_rows == 0
+    assert [bad.field for bad in block.rejects] == [field]
+
+
+LOGPROBS = {"logprob_a": math.log(0.3), "logprob_b": math.log(0.1), "logprob_tie": math.log(0.4)}
+
+
+@pytest.mark.parametrize(
+    ("change", "p_a", "p_tie", "logprob_tie"),
+    [
+        ({}, 0.25, None, None),
+        ({"p_tie": None}, 0.25, None, None),
+        ({"p_tie": 0}, 0.25, 0.0, None),
+        ({"p_tie": 0.75}, 0.25, 0.75, None),
+        ({"p_a": 0, "p_tie": 1}, 0.0, 1.0, None),
+        ({"p_tie": 0.5, "verdict": "a"}, 0.25, 0.5, None),
+        ({"p_tie": 0.5, "failed": True}, None, None, None),
+        (LOGPROBS, 0.375, 0.5, math.log(0.4)),
+        # Logarithms come first, and bring their own tie or none.
+        ({**LOGPROBS, "p_tie": 0.1}, 0.375, 0.5, math.log(0.4)),
+        ({**LOGPROBS, "p_tie": 0.1, "logprob_tie": None}, 0.75, None, None),
+        ({"logprob_a": 0, "logprob_b": -800, "logprob_tie": -1e308}, 1.0, 0.0, -1e308),
+        ({"logprob_a": -800, "logprob_b": -1e308, "logprob_tie": 0}, 0.0, 1.0, 0.0),
+        # A bare verdict says as ever that both are as likely, not that they are equal.
+        ({"p_a": None, "verdict": "tie"}, 0.5, None, None),
+    ],
+)
+def test_what_a_row_says_about_ties(
+    tmp_path: Path, change: dict[str, Any], p_a: float | None, p_tie: float | None, logprob_tie: float | None
+) -> None:
+    path = write_rows(tmp_path / "log.jsonl", [{**ROW, **change}])
+    (block,) = read_log(str(path))
+    (row,) = block.readings.to_pylist()
+    for name, value in (("p_a", p_a), ("p_tie", p_tie), ("logprob_tie", logprob_tie)):
+        assert row[name] == (None if value is None else pytest.approx(value)), name
+    assert (row["logprob_a"] is None) == ("logprob_a" not in change)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "reason"),
+    [
+        ({"p_tie": 0.76}, "p_tie", "comes to more than 1 together with p_a"),
+        ({"p_tie": 1.5}, "p_tie", "is greater than the maximum of 1"),
+        ({"p_tie": -0.1}, "p_tie", "is less than the minimum of 0"),
+        ({"p_tie": "0.5"}, "p_tie", 'is not of types "null", "number"'),
+        ({"p_a": None, "p_tie": 0.5}, "p_tie", "stands without p_a"),
+        ({"p_a": None, "verdict": "tie", "p_tie": 1}, "p_tie", "stands without p_a"),
+        ({"logprob_tie": -1}, "logprob_tie", "stands without logprob_a and logprob_b"),
+        ({"logprob_a": -1, "logprob_tie": -1}, "logprob_tie", "stands without logprob_a and logprob_b"),
+        ({**LOGPROBS, "logprob_tie": 0.1}, "logprob_tie", "is greater than the maximum"),
+        (
+            {**LOGPROBS, "logprob_tie": -0.5}, "logprob_tie",
+            "is of a probability that comes to more than 1 together with those of a and b",
+        ),
+    ],
+)  # fmt: skip
+def test_what_ties_cannot_be(tmp_path: Path, change: dict[str, Any], field: str, reason: str) -> None:
+    path = write_rows(tmp_path / "log.jsonl", [ROW, {**ROW, **change}, ROW])
+    (block,) = read_log(str(path))
+    assert block.readings.num_rows == 2
+    (bad,) = block.rejects
+    assert (bad.line, bad.field) == (2, field)
+    assert reason in bad.reason
+
+
+def test_half_of_the_logarithms_is_none(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "log.jsonl", [{**ROW, "logprob_a": -1.0}])
+    (block,) = read_log(str(path))
+    (row,) = block.readings.to_pylist()
+    assert (row["p_a"], row["logprob_a"], row["logprob_b"]) == (0.25, None, None)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ROW,
+        {**ROW, "id": 7},
+        {**ROW, "extra": {"a": [1]}},
+        {**ROW, "p_tie": 0.5},
+        {**ROW, **LOGPROBS},
+        {**ROW, "verdict": "a", "confidence": 1},
+    ],
+)
 def test_usual_logs_take_the_fast_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: dict[str, Any]) -> None:
     monkeypatch.setattr(recorded, "BLOCK_ROWS", 100)
     path = write_rows(tmp_path / "log.jsonl", [row] * 250)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from aiohttp import ClientSession
 from curator.judges.prompting import SAMPLE, TextPrompter
 from curator.judges.sglang import SGLangJudge
 from curator.judges.tokenizer import JudgeTokenizer
-from curator.pair import Message, Order
+from curator.pair import Judgment, Message, Order
 from curator.prompts import Question
 from curator.recipes import load_template
 from curator.store import open_store, views
@@ -216,6 +217,82 @@ def test_without_a_tokenizer_prompts_are_text_in_the_servers_own_frame(models: d
     assert plain.encode(sent, add_special_tokens=False).ids == tokenizer.encode(template, SAMPLE)
     hostile = Question("p", Order.AB, (Message("user", "Say hello."),), HOSTILE, "Hello.")
     assert prompter.text(hostile).count("<|im_end|>") == sent.count("<|im_end|>")
+
+
+def test_a_third_label_is_what_the_server_says_of_it(models: dict[str, Path], tiny_url: str) -> None:
+    """The three log-probabilities, in both orders and in pair identity, are those of the server asked directly."""
+    template, tokenizer = load_template("chat_ties"), JudgeTokenizer.load(str(models["smollm2"]))
+    conversation = (Message("user", "Name a colour."),)
+    texts = {Order.AB: ("Blue.", "I would say that red is one."), Order.BA: ("I would say that red is one.", "Blue.")}
+    asked = [Question("p", order, conversation, *shown) for order, shown in texts.items()]
+
+    async def ask() -> tuple[dict[Order, Judgment], dict[Order, dict[str, float]]]:
+        async with SGLangJudge([tiny_url], template) as judge:
+            replies = {reply.order: reply async for batch in judge.judge(asked) for reply in batch}
+            text_prompter = await TextPrompter.ask(template, judge._ask_any, SAMPLE)
+        assert text_prompter.labels == tokenizer.labels(template, SAMPLE)
+        direct = {}
+        async with ClientSession() as session:
+            for question in asked:
+                body = {
+                    "input_ids": tokenizer.encode(template, question), "return_logprob": True,
+                    "sampling_params": {"max_new_tokens": 1, "temperature": 0},
+                    "token_ids_logprob": [await token(session, tiny_url, label) for label in "ABC"],
+                }  # fmt: skip
+                async with session.post(tiny_url + "/generate", json=body) as reply:
+                    (entries, *_) = (await reply.json())["meta_info"]["output_token_ids_logprobs"]
+                by_token = {entry[1]: entry[0] for entry in entries}
+                direct[question.order] = dict(zip("ABC", (by_token[t] for t in body["token_ids_logprob"]), strict=True))
+        return replies, direct
+
+    replies, direct = asyncio.run(ask())
+    assert replies.keys() == direct.keys() == set(Order)
+    for order, said in direct.items():
+        reply = replies[order]
+        a, b = ("A", "B") if order is Order.AB else ("B", "A")
+        assert (reply.logprob_a, reply.logprob_b, reply.logprob_tie) == (said[a], said[b], said["C"])
+        assert reply.label_mass == pytest.approx(sum(map(math.exp, said.values())))
+    assert len({value for said in direct.values() for value in said.values()}) == 6, (
+        "or a mistaken order would not show"
+    )
+
+
+async def token(session: ClientSession, url: str, text: str) -> int:
+    """The id of a text that is one token."""
+    async with session.post(url + "/v1/tokenize", json={"prompt": text, "add_special_tokens": False}) as reply:
+        (found,) = (await reply.json())["tokens"]
+    return int(found)
+
+
+def test_a_run_with_a_third_label(raw: Path, tiny_url: str, cli: Cli, tmp_path: Path) -> None:
+    few = write_rows(tmp_path / "few.jsonl", read_rows(raw)[:40])
+    label = ("label", few, "--judge-url", tiny_url, "--template", "chat_ties", *ANY)
+    result = cli.json(*label)
+    assert (result["judged"], result["judgments"]["asked"]) == (40, 80)
+    assert len(result["judge"]["settings"]["label_tokens"]) == 3
+    with open_store(tmp_path / "few.curated" / "curator.duckdb") as store:
+        (row,) = store.rows(
+            """SELECT count(logprob_tie), max(abs(exp(logprob_a) + exp(logprob_b) + exp(logprob_tie) - label_mass))
+            FROM judgment"""
+        )
+        # What TrustJudge does, in SQL and without logarithms.
+        worst, ties = store.one(
+            """WITH reply AS (
+                SELECT pair_id, exp(logprob_a) / label_mass AS a, exp(logprob_tie) / label_mass AS tie FROM judgment
+            ), pair_score AS (SELECT pair_id, avg(a) AS a, avg(tie) AS tie FROM reply GROUP BY pair_id)
+            SELECT max(greatest(abs(a - p_a), abs(tie - p_tie))), count(*) FILTER (tie > a AND tie > 1 - a - tie)
+            FROM pair_score JOIN score USING (pair_id)"""
+        )
+    assert (row[0], worst) == (80, pytest.approx(0, abs=1e-12))
+    assert row[1] < 1e-12
+    assert result["judge_ties"] == ties
+    assert cli.json(*label)["judgments"] == {"cached": 80, "asked": 0, "retried": 0}
+    # With two labels it is another judge.
+    assert cli.json("label", few, "--judge-url", tiny_url, *ANY)["judgments"]["asked"] == 80
+    doctor = cli.json("doctor", "--judge-url", tiny_url, "--template", "chat_ties", "--min-label-mass", "0")
+    assert (doctor["failed"], doctor["pairs"], doctor["largest_difference"]) == (0, 8, 0.0)
+    assert 0 <= doctor["ties"] <= 8
+    assert doctor["label_mass"] > 0
 
 
 @pytest.mark.embedded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -17,12 +18,12 @@ from curator.judges.http import backoff, shown
 from curator.judges.prompting import OnOverlong
 from curator.judges.sglang import SGLangJudge
 from curator.pair import Judgment, Message, Order
-from curator.prompts import Question
+from curator.prompts import Kind, Question, Template
 from curator.recipes import load_template
-from tests.fake_sglang import BIAS, MASS, FakeSGLang
+from tests.fake_sglang import BIAS, MASS, FakeSGLang, equal
 from tests.test_tokenizer import chatml, codec, save
 
-CHAT, COMPLETION = load_template("chat"), load_template("completion")
+CHAT, COMPLETION, TIES = load_template("chat"), load_template("completion"), load_template("chat_ties")
 
 
 def questions(count: int, *, poison: Iterable[int] = (), repeat: int = 1) -> list[Question]:
@@ -114,6 +115,55 @@ def test_text_prompts(server: FakeSGLang) -> None:
     assert info.settings["label_tokens"] == [65, 66]
     assert info.settings["prompts"] == "text, control tokens in responses broken up"
     assert info.details == {"version": "0.5.23", "servers": [server.url]}
+
+
+def assert_ties(replies: list[Judgment]) -> None:
+    """The third label's log-probability is the one the server gives for that order."""
+    for reply in replies:
+        shown = (int(reply.pair_id[1:]) / 100, 0.5)
+        share = equal(*(shown if reply.order is Order.AB else shown[::-1]))
+        assert reply.logprob_tie == pytest.approx(math.log(MASS * share), abs=1e-9)
+
+
+def test_a_third_label_is_asked_for_beside_the_two(server: FakeSGLang) -> None:
+    asked = questions(10)
+    judge = client(server, template=TIES)
+    replies = ask(judge, asked)
+    assert_right(replies, asked)
+    assert_ties(replies)
+    assert server.requests == 5
+    assert server.bodies[0]["token_ids_logprob"] == [65, 66, 67]
+    assert judge.info.settings["label_tokens"] == [65, 66, 67]
+    assert all(reply.logprob_tie is None for reply in ask(client(server), asked))
+
+
+def test_a_third_label_of_token_prompts(tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made in other processes, as in long runs."""
+    monkeypatch.delenv("SGLANG_API_KEY", raising=False)
+    monkeypatch.setattr("curator.judges.ahead.PROCESSES_FROM", 0)
+    with FakeSGLang(**codec(tokenizer_folder)) as server:
+        asked = questions(40)
+        replies = ask(client(server, template=TIES, tokenizer=str(tokenizer_folder)), asked)
+        assert_right(replies, asked)
+        assert_ties(replies)
+
+
+@pytest.mark.parametrize("fault", ["too-much", "no-label", "NaN", "positive", "null"])
+def test_a_third_label_that_cannot_be_is_asked_for_again(server: FakeSGLang, quick: None, fault: str) -> None:
+    """The fault is in the third label's entry, which stands first in a reply."""
+    asked = questions(10)
+    server.misbehave(fault, times=3)
+    replies = ask(client(server, template=TIES), asked)
+    assert_right(replies, asked)
+    assert_ties(replies)
+    assert server.requests == 5 + 3
+
+
+@pytest.mark.parametrize("labels", [["A", "B", "A"], ["A", "B", "AB"]])
+def test_a_third_label_is_one_token_of_its_own(server: FakeSGLang, labels: list[str]) -> None:
+    template = Template("t", Kind.CHAT, tuple(labels), user="{{ first }} {{ second }}")
+    with pytest.raises(JudgeError, match=r"one and the same token|is not one token"):
+        ask(client(server, template=template), [])
 
 
 def test_completion_template_as_text(server: FakeSGLang) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curator.errors import StoreError, StoreLocked, StoreVersionError
+from curator.judges.recorded import READING
 from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict, first_by_hash
 from curator.store import Store, connection, open_store, views
+from curator.store.decisions import judged_pairs
 from curator.store.judgments import add_judge, add_judgments, find_pending, pending_questions
 from curator.store.labels import Label, add_labels, draw_for_calibration, drawn_without_label
 from curator.store.pairs import replace_input
@@ -193,19 +197,96 @@ def test_pending_is_what_lacks_a_judgment_and_failures_are_asked_again(store: St
     assert find_pending(store, other.judge_id).cached == 0, "another setting is another judge"
 
 
+def readings(rows: list[tuple[object, ...]], stated: list[float | None] | None = None) -> pa.Table:
+    said = [(row[0], "j", *row[1:], own) for row, own in zip(rows, stated or [None] * len(rows), strict=True)]
+    return pa.Table.from_pylist([dict(zip(READING.names, row, strict=True)) for row in said], READING).drop_columns(
+        "judge"
+    )
+
+
+def test_readings_with_ties_become_the_mean_of_all_three(store: Store) -> None:
+    replace_input(store, [("pool", [pair(i) for i in range(5)])])
+    find_pending(store, JUDGE.judge_id)
+    begin_readings(store)
+    rows: list[tuple[object, ...]] = [
+        # Three readings, one of which knows no tie: a .4, tie .3.
+        ("id0", "ab", 0.5, 0.5, None, None, None), ("id0", "ab", 0.2, 0.4, None, None, None),
+        ("id0", "ab", 0.5, None, None, None, None),
+        ("id0", "ba", 0.1, 0.2, math.log(0.05), math.log(0.35), math.log(0.1)),  # a single one stays as it is
+        ("id1", "ab", 0.0, 1.0, None, None, None), ("id1", "ba", 0.7, 0.3, None, None, None),
+        ("id2", "ab", 0.6, 0.0, None, None, None), ("id2", "ba", 0.6, 0.4004, None, None, None),  # as rounded
+        ("id3", "both", None, None, None, None, None), ("id3", "ba", 0.5, 0.25, None, None, None),
+        ("id4", "ab", 0.25, None, None, None, None),
+    ]  # fmt: skip
+    keep_readings(store, readings(rows))
+    add_readings(store, JUDGE.judge_id)
+    found = store.rows(
+        """SELECT source_id, pair_order, exp(logprob_a), exp(logprob_b), exp(logprob_tie), status
+        FROM judgment JOIN input_row USING (pair_id) ORDER BY ALL"""
+    )
+    assert [row[:2] + row[5:] for row in found] == [
+        ("id0", "ab", "ok"), ("id0", "ba", "ok"), ("id1", "ab", "ok"), ("id1", "ba", "ok"), ("id2", "ab", "ok"),
+        ("id2", "ba", "ok"), ("id3", "ab", "failed"), ("id3", "ba", "ok"), ("id4", "ab", "ok"),
+    ]  # fmt: skip
+    expected = [
+        (0.4, 0.3, 0.3), (0.05, 0.35, 0.1), (0, 0, 1), (0.7, 0, 0.3), (0.6, 0.4, 0), (0.6, 0, 0.4004),
+        (None, None, None), (0.5, 0.25, 0.25), (0.25, 0.75, None),
+    ]  # fmt: skip
+    for row, shares in zip(found, expected, strict=True):
+        assert row[2:5] == tuple(None if share is None else pytest.approx(share, abs=1e-15) for share in shares)
+
+
+def test_judged_pairs_have_ties_where_the_judge_has_a_label_for_them(store: Store) -> None:
+    rows = [pair(i) for i in range(5)]
+    replace_input(store, [("pool", rows)])
+    ids, inf = [row.pair_id for row in rows], float("inf")
+    ln = math.log
+    add_judgments(
+        store,
+        JUDGE.judge_id,
+        [
+            Judgment(ids[0], Order.AB, ln(0.2), ln(0.1), 0.5, logprob_tie=ln(0.2)),
+            Judgment(ids[0], Order.BA, ln(0.4), ln(0.1), 0.5, logprob_tie=-inf),
+            Judgment(ids[1], Order.AB, -inf, -inf, logprob_tie=0.0),
+            Judgment(ids[1], Order.BA, -inf, ln(0.75), logprob_tie=ln(0.25)),
+            Judgment(ids[2], Order.AB, -1000.0, -1010.0, logprob_tie=-5.0),
+            Judgment(ids[2], Order.BA, -5.0, -1010.0, logprob_tie=-1000.0),
+            Judgment(ids[3], Order.AB, -1.0, -2.0),
+            Judgment(ids[3], Order.BA, failed="no"),
+        ],
+    )
+    found = judged_pairs(store, [JUDGE.judge_id], 0.0).replies[0]
+    assert found.d_ab.tolist() == pytest.approx([ln(2), 0.0, 10.0, 1.0, math.nan], nan_ok=True)
+    assert found.d_ba.tolist() == pytest.approx([ln(4), -inf, 1005.0, math.nan, math.nan], nan_ok=True)
+    assert found.tie_ab is not None
+    assert found.tie_ba is not None
+    assert found.tie_ab.tolist() == pytest.approx([0.4, 1.0, 1.0, 0.0, 0.0])
+    assert found.tie_ba.tolist() == pytest.approx([0.0, 0.25, 0.0, 0.0, 0.0])
+    assert len(found.of(found.answered)) == 4
+    # Too little label mass is no verdict, and no tie either.
+    assert np.isnan(judged_pairs(store, [JUDGE.judge_id], 0.6).replies[0].d_ab[0])
+    other = JudgeInfo("other", "recorded", {})
+    add_judgments(store, other.judge_id, [Judgment(ids[0], Order.AB, -1.0, -2.0)])
+    with_ties, plain = judged_pairs(store, [JUDGE.judge_id, other.judge_id], 0.0).replies
+    assert with_ties.tie_ab is not None
+    assert (plain.tie_ab, plain.tie_ba, len(plain.of(plain.answered))) == (None, None, 2)
+
+
 def test_readings_of_one_order_become_their_mean(store: Store) -> None:
     replace_input(store, [("pool", [pair(0), pair(1), pair(2)])])
     find_pending(store, JUDGE.judge_id)
     rows = [
-        ("id0", "ab", 1.0, None, None), ("id0", "ab", 0.0, None, None), ("id0", "ab", 1.0, None, None),
-        ("id0", "ba", None, None, None), ("id0", "ba", 0.25, None, None),
-        ("id1", "both", 1.0, None, None),
-        ("id2", "ab", None, None, None), ("id2", "ba", 0.9, -0.2, -3.0),
-        ("nobody", "ab", 1.0, None, None),
+        ("id0", "ab", 1.0, None, None, None, None), ("id0", "ab", 0.0, None, None, None, None),
+        ("id0", "ab", 1.0, None, None, None, None),
+        ("id0", "ba", None, None, None, None, None), ("id0", "ba", 0.25, None, None, None, None),
+        ("id1", "both", 1.0, None, None, None, None),
+        ("id2", "ab", None, None, None, None, None), ("id2", "ba", 0.9, None, -0.2, -3.0, None),
+        ("nobody", "ab", 1.0, None, None, None, None),
     ]  # fmt: skip
     begin_readings(store)
     for part in (rows[:4], rows[4:]):
-        keep_readings(store, pa.table([pa.array(column) for column in zip(*part, strict=True)], names=[*"nopab"]))
+        stated = [0.75 if row[2] == 1.0 else 0.25 if row[2] == 0.0 else None for row in part]
+        keep_readings(store, readings(part, stated))
     assert add_readings(store, JUDGE.judge_id) == 8
     found = store.rows(
         """SELECT source_id, pair_order, exp(logprob_a), exp(logprob_b), status FROM judgment JOIN input_row
@@ -217,6 +298,8 @@ def test_readings_of_one_order_become_their_mean(store: Store) -> None:
     ]  # fmt: skip
     assert [row[2] for row in found if row[2] is not None] == pytest.approx([2 / 3, 0.25, 1.0, 1.0, 0.8187308])
     assert found[2][3] == 0.0
+    stated = store.rows("SELECT stated_p_a FROM judgment JOIN input_row USING (pair_id) ORDER BY source_id, pair_order")
+    assert [row[0] for row in stated] == [pytest.approx(1.75 / 3), None, 0.75, 0.75, None, None]
     # The same log again has nothing to say, but for the failure.
     assert find_pending(store, JUDGE.judge_id).questions == 1
 

@@ -356,6 +356,8 @@ def test_labels() -> None:
     assert judge.labels(PLAIN, question()) == (original.token_to_id("A"), original.token_to_id("B"))
     base = Template("base", Kind.COMPLETION, (" A", " B"), text="{{ first }}")
     assert judge.labels(base, question()) != judge.labels(PLAIN, question())
+    three = Template("t", Kind.CHAT, ("A", "B", "C"), user="{{ first }}")
+    assert judge.labels(three, question()) == tuple(original.token_to_id(label) for label in "ABC")
 
 
 @pytest.mark.parametrize(
@@ -365,9 +367,11 @@ def test_labels() -> None:
         (("", "A"), "label '' is not one token"),
         (("A", "😀"), "label '😀' is not one token"),
         (("A", "A"), "one and the same token"),
+        (("A", "B", "A"), "one and the same token"),
+        (("A", "B", "Cxq"), "label 'Cxq' is not one token"),
     ],
 )
-def test_labels_that_cannot_be(labels: tuple[str, str], message: str) -> None:
+def test_labels_that_cannot_be(labels: tuple[str, ...], message: str) -> None:
     with pytest.raises(JudgeError, match=message):
         built("chatml")[1].labels(Template("t", Kind.CHAT, labels, user="{{ first }}"), question())
 

@@ -33,15 +33,19 @@ def command(as_json: bool, min_label_mass: float, **values: Any) -> int:
     from curator.judging import examine
     from curator.progress import Terminal, clean
 
+    choices = options.judge_choices(values)
+    if len(choices) > 1 or choices[0].log:
+        raise click.UsageError("one judge at a time: name a server, a model or nothing")
     with tempfile.TemporaryDirectory() as scratch:
-        result = asyncio.run(examine(options.judge_choice(values), min_label_mass, Path(scratch), Terminal()))
+        result = asyncio.run(examine(choices[0], min_label_mass, Path(scratch), Terminal()))
     if as_json:
         print_json(result)
     else:
         mass = "not known" if result["label_mass"] is None else f"{result['label_mass']:.3f}"
         lines = [
             f"judge          {result['name']} ({result['engine']} {result['details'].get('version') or ''})",
-            f"right          {result['right']} of {result['pairs']} pairs with an obvious answer, both orders averaged",
+            f"right          {result['right']} of {result['pairs']} pairs with an obvious answer, both orders averaged"
+            + (f"; {result['ties']} called equal" if result["ties"] else ""),
             f"label mass     {mass} (median; at least {min_label_mass:g} is asked for)",
             f"first shown    preferred in {result['first_shown']:.0%} of replies (50% is unbiased)",
             f"repeatability  the same question again: log-odds differ by at most {result['largest_difference']:.2g}",

@@ -17,11 +17,13 @@ from curator.cli.options import option
 @option("--db", type=click.Path(path_type=Path, dir_okay=False), help="The store.  [default: OUT/curator.duckdb]")
 @options.recipe
 @options.rule
+@options.audit
 @option("--calibration", metavar="FILE", help="Labelled pairs from elsewhere, a random sample of the same kind.")
 @options.judge
 @option("--ray", metavar="ADDRESS", help="Ask the servers of --judge-url from the nodes of this Ray cluster.")
-@option("--judgments", metavar="FILE", help="A log of judgments to use in place of a judge.")
-@option("--judge", metavar="NAME", help="Whose judgments of that log.")
+@option("--judgments", metavar="FILE", multiple=True, help="A log of judgments to use as a judge; may be repeated.")
+@option("--judge", metavar="NAME", multiple=True, help="Whose judgments of that log; each of several is a judge.")
+@options.panel
 @option("--probe/--no-probe", default=True, show_default=True, help="Try the judge on built-in pairs first.")
 @option("--input-format", metavar="NAME", help="Format of RAW, where its fields do not tell.")
 @option("--limit", type=click.IntRange(1), help="Read only so many rows.")
@@ -31,7 +33,7 @@ def command(**values: Any) -> int:
     """Label raw pairs: judge, calibrate, auto-label what is sure, queue the rest.
 
     The judge: servers (--judge-url), a model to serve (--judge-model), a log (--judgments), else the small embedded
-    demonstration judge.
+    demonstration judge. Several of these judge together: each reads every pair, and the mean of their log-odds counts.
 
     RAW is a JSON Lines file, plain or gzip, or - for standard input, with rows of prompt, response_a, response_b and
     perhaps label (a, b, tie), or of prompt, chosen, rejected. Labelled rows calibrate the judge: they must be a random
@@ -42,6 +44,7 @@ def command(**values: Any) -> int:
       curator label raw.jsonl
       curator label raw.jsonl --judge-url http://127.0.0.1:30000 --alpha 0.05
       curator label raw.jsonl --judgments log.jsonl --judge gpt-4
+      curator label raw.jsonl --judge-model small --judge-model large --cascade 0.95 --group-by domain
     """
     from curator import pipeline
     from curator.cli.main import NO_THRESHOLD, OK, SOME_UNJUDGED
@@ -49,10 +52,6 @@ def command(**values: Any) -> int:
     from curator.options import LabelOptions, default_out
     from curator.progress import Terminal, clean
 
-    if values["judgments"] and (values["judge_url"] or values["judge_model"]):
-        raise click.UsageError("--judgments takes the place of a judge: give it, or --judge-url, or --judge-model")
-    if values["judge_url"] and values["judge_model"]:
-        raise click.UsageError("give --judge-url (a running server) or --judge-model (one to start), not both")
     if values["ray"] and not values["judge_url"]:
         raise click.UsageError("--ray asks running servers: name them with --judge-url")
     out = values["out"] or default_out(values["raw"])
@@ -61,11 +60,13 @@ def command(**values: Any) -> int:
         out=out,
         db=values["db"] or out / "curator.duckdb",
         rule=options.rule_choice(values),
-        judge=options.judge_choice(values),
+        judges=options.judge_choices(values),
+        panel=options.panel_choice(values),
         calibration=values["calibration"],
         input_format=values["input_format"],
         limit=values["limit"],
         strict=values["strict"],
+        audit=values["audit"],
     )
     result = pipeline.label(chosen, Terminal())
     if values["as_json"]:

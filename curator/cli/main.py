@@ -17,7 +17,7 @@ from curator.progress import clean
 OK, FAILED, USAGE, SOME_UNJUDGED, NO_THRESHOLD, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 COMMANDS = {
-    "plan": "Reckon what judging will cost, before anything is rented.",
+    "plan": "Reckon what judging will cost and what labels will buy, before anything is rented.",
     "label": "Label raw pairs: judge, calibrate, auto-label what is sure, queue the rest.",
     "import": "Bring people's labels back in.",
     "calibrate": "Set the threshold anew from stored judgments and labels.",
@@ -25,6 +25,7 @@ COMMANDS = {
     "queue": "Write the tasks for people again.",
     "report": "Write the report again: what was promised, in numbers and pictures.",
     "status": "Say what the store holds and what was promised.",
+    "audit": "Check labels: the error bought, labels that judges contradict, verdicts that contradict each other.",
     "doctor": "Check a judge: is it up, does it answer, is it biased.",
     "sql": "Ask the store a question in SQL.",
 }

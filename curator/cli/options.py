@@ -27,6 +27,17 @@ class Level(click.ParamType[Fraction]):
             self.fail(str(error), param, ctx)
 
 
+class Levels(click.ParamType[tuple[Fraction, ...]]):
+    """Risk levels with commas between them: 0.01,0.05,0.1."""
+
+    name = "levels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Fraction, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(Level().convert(text.strip(), param, ctx) for text in str(value).split(","))
+
+
 class Number(click.FloatRange):
     """A number in a range; unlike every other number, NaN is in all of them for Click."""
 
@@ -35,6 +46,17 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is no number to work with", param, ctx)
         return number
+
+
+class Edge(click.ParamType["float | str"]):
+    """A probability over one half, or the word "fit"."""
+
+    name = "edge"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        if value == "fit":
+            return "fit"
+        return Number(0.5, 1, min_open=True).convert(value, param, ctx)
 
 
 def option(name: str, **settings: Any) -> Callable[[Command], Command]:
@@ -53,11 +75,18 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
     return decorate
 
 
+RECIPE_JUDGES = "curator.judges"
+"""Where a recipe's list of judges is kept between the options."""
+
+
 def _use_recipe(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     if value is not None:
         from curator.recipes import load_recipe
 
         values = load_recipe(value)
+        ctx.meta[RECIPE_JUDGES] = values.pop("judges", [])
+        if "template" in values:
+            values["template"] = [values["template"]]
         ctx.default_map = {key: values[key] for key in values if key not in {"name", "description"}}
     return value
 
@@ -84,14 +113,61 @@ rule = together(
     ),
     option(
         "--min-label-mass", type=Number(0, 1), default=0.25, show_default=True,
-        help="A reply in which the two labels hold less of the probability is no verdict.",
+        help="A reply in which the labels hold less of the probability is no verdict.",
+    ),
+    option(
+        "--score", type=click.Choice(["bpe", "one-order", "agreement", "votes", "verbalised"]), default="bpe",
+        show_default=True,
+        help="What ranks the pairs: the order-averaged preference (bpe), that of order ab alone, whether both orders "
+        "agree, the share of votes of all judges, or how sure the judge says it is.",
+    ),
+    option("--group-by", metavar="FIELD", help="Keep the promise within each group of rows with one value of a field."),
+    option(
+        "--group-min", type=click.IntRange(1), default=50, show_default=True,
+        help="Groups with fewer labelled pairs are decided together.",
     ),
 )  # fmt: skip
 
+panel = together(
+    option(
+        "--combine", type=click.Choice(["log-odds", "probability", "fitted"]), default="log-odds", show_default=True,
+        help="Several judges as one: the mean of their log-odds or probabilities, or log-odds with weights fitted on "
+        "the rows of --fit-fraction.",
+    ),
+    option(
+        "--missing", type=click.Choice(["abstain", "mean"]), default="abstain", show_default=True,
+        help="A pair on which one of several judges failed: abstain, or take those that answered.",
+    ),
+    option(
+        "--cascade", type=Edge(), metavar="P|fit",
+        help="Ask each next judge only about pairs on which those before it give the better response less than P; fit: "
+        "choose P on the rows of --fit-fraction.",
+    ),
+    option(
+        "--fit-fraction", type=Number(0, 1), default=0.0, show_default=True,
+        help="Share of the labelled pairs to fit weights or cascade on; they do not calibrate.",
+    ),
+)  # fmt: skip
+
+audit = option(
+    "--audit", type=Number(0, 1), default=0.0, metavar="SHARE", show_default=True,
+    help="Have people check a random sample of the accepted pairs, hidden among the others, to see the error that was "
+    "really bought. What was drawn once stays drawn.",
+)  # fmt: skip
+
 judge = together(
-    option("--judge-url", metavar="URL", multiple=True, help="A running SGLang server; repeat for equal servers."),
-    option("--judge-model", metavar="NAME", help="A model to serve with SGLang on this machine for this run."),
-    option("--template", metavar="NAME|FILE", help="Judge template.  [default: chat; embedded: completion]"),
+    option(
+        "--judge-url", metavar="URL", multiple=True,
+        help="A running SGLang server; repeat it for more servers of one model, or of several: each model is a judge.",
+    ),
+    option(
+        "--judge-model", metavar="NAME", multiple=True,
+        help="A model to serve with SGLang on this machine for this run; repeat it for several, one after another.",
+    ),
+    option(
+        "--template", metavar="NAME|FILE", multiple=True,
+        help="Judge template; each of several makes another judge.  [default: chat; embedded: completion]",
+    ),
     option("--tokenizer", metavar="NAME|DIR", help="The judge's tokenizer, if the server's own cannot be read here."),
     option(
         "--on-overlong", type=click.Choice(["truncate", "abstain"]), default="truncate", show_default=True,
@@ -105,33 +181,55 @@ judge = together(
 )  # fmt: skip
 
 
-def judge_choice(values: dict[str, Any]) -> Any:
-    """The `JudgeChoice` of parsed options."""
-    from curator.options import JudgeChoice
+def judge_choices(values: dict[str, Any]) -> Any:
+    """The `JudgeChoice`s of parsed options, or of the recipe where the options name no judge."""
+    from curator.options import JudgeChoice, judge_choices
 
-    return JudgeChoice(
-        urls=tuple(values["judge_url"]),
-        model=values["judge_model"],
-        log=values.get("judgments"),
-        log_judge=values.get("judge"),
-        template=values["template"],
-        tokenizer=values["tokenizer"],
-        on_overlong=values["on_overlong"],
-        probe=values.get("probe", True),
-        ray=values.get("ray"),
-        batch=values["batch"],
-        in_flight=values["in_flight"],
-        retry_seconds=values["retry_seconds"],
-        sglang_python=values["sglang_python"],
-        sglang_arguments=values["sglang_args"],
-    )
+    common = {
+        "tokenizer": values["tokenizer"],
+        "on_overlong": values["on_overlong"],
+        "probe": values.get("probe", True),
+        "ray": values.get("ray"),
+        "batch": values["batch"],
+        "in_flight": values["in_flight"],
+        "retry_seconds": values["retry_seconds"],
+        "sglang_python": values["sglang_python"],
+        "sglang_arguments": values["sglang_args"],
+    }
+    urls, models, logs = values["judge_url"], values["judge_model"], values.get("judgments", ())
+    listed = click.get_current_context().meta.get(RECIPE_JUDGES)
+    if listed and not (urls or models or logs):
+        return tuple(JudgeChoice(**{**common, **judge}) for judge in listed)
+    try:
+        return judge_choices(urls, models, logs, values.get("judge", ()), values["template"], **common)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def panel_choice(values: dict[str, Any]) -> Any:
+    """The `Panel` of parsed options."""
+    from curator.combining import Combine, Missing, Panel
+
+    edge = values["cascade"]
+    try:
+        return Panel(
+            Combine(values["combine"]),
+            Missing(values["missing"]),
+            None if edge == "fit" else edge,
+            edge == "fit",
+            values["fit_fraction"],
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def rule_choice(values: dict[str, Any]) -> Any:
     """The `Rule` of parsed options."""
     from curator.conformal import Guarantee
     from curator.options import Rule, Ties
+    from curator.signals import Signal
 
     return Rule(
-        Guarantee(values["guarantee"]), values["alpha"], values["delta"], Ties(values["ties"]), values["min_label_mass"]
-    )
+        Guarantee(values["guarantee"]), values["alpha"], values["delta"], Ties(values["ties"]),
+        values["min_label_mass"], values["group_by"], values["group_min"], Signal(values["score"]),
+    )  # fmt: skip

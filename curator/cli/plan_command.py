@@ -31,12 +31,20 @@ class Amount(click.ParamType[int]):
         return number
 
 
+class Several(click.Option):
+    """An option to repeat; a recipe gives one value, or several with commas."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        return super().type_cast_value(ctx, value.split(",") if isinstance(value, str) else value)
+
+
 @click.command("plan")
 @click.argument("raw", metavar="[RAW]", required=False)
 @click.option(
     "--db", type=click.Path(path_type=Path, dir_okay=False), help="Plan for the pairs of a store instead of RAW."
 )
 @click.option("--cost", is_flag=True, help="GPU-hours, wall time, price and disk of judging every pair in both orders.")
+@click.option("--labels", is_flag=True, help="How many labels buy how much coverage, from the scores in a store.")
 @options.recipe
 @option(
     "--parameters", type=Amount(10**6, "no judge has so few parameters; 14 billion are 14B"), metavar="NUMBER",
@@ -53,39 +61,103 @@ class Amount(click.ParamType[int]):
 )  # fmt: skip
 @option("--price", type=options.Number(0), help="Price of a GPU-hour, in any currency.")
 @option("--input-format", metavar="NAME", help="Format of RAW, where its fields do not tell.")
+@option(
+    "--guarantee", cls=Several, type=click.Choice(["fdr", "pac", "scope"]), multiple=True, default=["fdr"],
+    show_default=True, help="For --labels: which promise; repeat for several.",
+)  # fmt: skip
+@option(
+    "--alphas", type=options.Levels(), default="0.05,0.1,0.2", show_default=True, metavar="LIST",
+    help="For --labels: how much error is allowed.",
+)  # fmt: skip
+@option("--delta", type=options.Level(), default="0.1", show_default=True, help="For --labels: how often pac may fail.")
+@option(
+    "--ties", type=click.Choice(["error", "exclude"]), default="error", show_default=True,
+    help="For --labels: a person's tie on a labelled pair is an error of any label, or left out.",
+)  # fmt: skip
+@option(
+    "--accuracy", type=options.Number(0.5, 1, max_open=True), metavar="SHARE",
+    help="For --labels: how often the judge is taken to be right.  [default: what the labels in the store say]",
+)  # fmt: skip
+@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw the plan of --labels as SVG.")
 @options.as_json
-def command(as_json: bool, cost: bool, raw: str | None, db: Path | None, **values: Any) -> None:
-    """Reckon what judging will cost, before anything is rented.
+def command(
+    as_json: bool, cost: bool, labels: bool, raw: str | None, db: Path | None, picture: Path | None, **values: Any
+) -> None:
+    """Reckon what judging will cost and what labels will buy, before anything is rented.
 
     --cost renders a sample of the pairs as judge prompts, counts their tokens and multiplies: pairs x orders x tokens x
     parameters. No judge is asked and nothing is written. It gives two figures: with a prefix cache that computes every
     shared beginning once, and without one. A server comes out in between. All of the input is read to count it; the
     sample is of whole prompts, drawn at random, since pairs of one prompt share their beginning.
 
+    --labels takes the judge's scores from a store, and how its error rate falls with its sureness from the labels there
+    (or from an --accuracy that you assume), and simulates calibration: with so many labels, this share of the other
+    pairs is auto-labelled. It is an estimate that no promise rests on; decide by it before you look at results.
+
     \b
     Examples:
+      curator plan --labels --db raw.curated/curator.duckdb --guarantee fdr --guarantee pac
+      curator plan --labels --db raw.curated/curator.duckdb --accuracy 0.85 --picture plan.svg
       curator plan raw.jsonl --cost --parameters 14B --tokenizer Qwen/Qwen2.5-14B-Instruct --gpus 8
       curator plan raw.jsonl --cost --parameters 14B --pairs 15000000 --price 2.50
       curator plan --cost --db raw.curated/curator.duckdb --parameters 7e9
     """
-    if not cost:
-        raise click.UsageError("say what to plan: --cost reckons GPU-hours from pairs, tokens and parameters")
+    if not cost and not labels:
+        raise click.UsageError(
+            "say what to plan: --cost reckons GPU-hours from pairs, tokens and parameters; --labels, how much coverage "
+            "so many labels buy"
+        )
+    if labels and db is None:
+        raise click.UsageError("--labels needs --db: the scores of a store tell how sure the judge is")
+    if picture is not None and not labels:
+        raise click.UsageError("--picture is of --labels")
     if (raw is None) == (db is None):
         raise click.UsageError("give RAW, or --db for the pairs of a store" + (", not both" if raw else ""))
-    if values["parameters"] is None:
+    if cost and values["parameters"] is None:
         raise click.UsageError("--cost needs --parameters, such as 14B: how large is the judge?")
+    from curator import __version__
     from curator.cli.summary import print_json
-    from curator.costing import plan_cost
-    from curator.planning import Machine
-    from curator.progress import Terminal, clean
+    from curator.cli.tables import plan_lines
+    from curator.progress import clean
 
-    machine = Machine(values["parameters"], values["gpu_tflops"], values["gpus"], values["price"])
-    chosen = {name: values[name] for name in ("template", "tokenizer", "sample", "pairs", "input_format")}
-    result = plan_cost(raw, db, machine, **chosen, progress=Terminal())
+    result: dict[str, Any] = {"version": __version__}
+    lines: list[str] = []
+    if cost:
+        result |= _cost(raw, db, values)
+        lines += cost_lines(result["cost"])
+    if labels and db is not None:
+        result["labels"] = _labels(db, picture, values)
+        lines += [""] * bool(lines) + plan_lines(result["labels"])
     if as_json:
         print_json(result)
     else:
-        click.echo(clean("\n".join(cost_lines(result["cost"]))))
+        click.echo(clean("\n".join(lines)))
+
+
+def _cost(raw: str | None, db: Path | None, values: dict[str, Any]) -> dict[str, Any]:
+    from curator.costing import plan_cost
+    from curator.planning import Machine
+    from curator.progress import Terminal
+
+    machine = Machine(values["parameters"], values["gpu_tflops"], values["gpus"], values["price"])
+    chosen = {name: values[name] for name in ("template", "tokenizer", "sample", "pairs", "input_format")}
+    return plan_cost(raw, db, machine, **chosen, progress=Terminal())
+
+
+def _labels(db: Path, picture: Path | None, values: dict[str, Any]) -> dict[str, Any]:
+    from curator.buying import plan_labelling
+    from curator.conformal import Guarantee
+    from curator.label_plan import Question
+    from curator.options import Ties
+
+    guarantees = [Guarantee(name) for name in dict.fromkeys(values["guarantee"])]
+    asked = Question(guarantees, sorted(set(values["alphas"])), values["delta"])
+    plan = plan_labelling(db, asked, Ties(values["ties"]), values["accuracy"])
+    if picture is not None:
+        from curator.plan_picture import draw_plan
+
+        draw_plan(plan, picture)
+    return plan
 
 
 def cost_lines(cost: dict[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ def command(db: Path, as_json: bool) -> None:
     Example:
       curator status --db raw.curated/curator.duckdb
     """
+    from curator.auditing import audit_result
     from curator.cli.summary import decision_lines, print_json
     from curator.progress import clean
     from curator.store import open_store, views
@@ -26,8 +27,9 @@ def command(db: Path, as_json: bool) -> None:
     with open_store(db, create=False) as store:
         counts = views.counts(store)
         latest = views.latest_run(store)
+        audit = audit_result(store)
     if as_json:
-        print_json({**counts, "latest": latest})
+        print_json({**counts, "audit": audit, "latest": latest})
         return
     lines = [
         "pairs        {pairs:,}: {judged:,} judged in both orders, {labelled:,} labelled by people",
@@ -38,5 +40,5 @@ def command(db: Path, as_json: bool) -> None:
     if latest is None:
         lines.append("decision     none yet: run `curator label`")
     else:
-        lines += decision_lines(latest)
+        lines += decision_lines({**latest, "audit": audit})
     click.echo(clean("\n".join(lines)))

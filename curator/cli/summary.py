@@ -10,6 +10,8 @@ from typing import Any
 import click
 import orjson
 
+from curator.intervals import audit_sentence
+
 
 def print_json(value: Any) -> None:
     """An object as JSON on standard output."""
@@ -28,11 +30,18 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
         why = "; ".join(f"{count} x {reason}" for reason, count in list(result["failures"].items())[:3])
         why = why or "no judgment in one order or in both"
         lines.append(f"not judged   {result['failed']:,} of {result['pairs']:,} pairs: {why}")
+    if result["judge_ties"]:
+        lines.append(
+            f"judge ties   {result['judge_ties']:,} pairs, which it calls equal: none of them is auto-labelled"
+        )
+    lines += _panel_lines(result)
     if rows["n"]:
         lines.append(f"calibration  {rows['n']:,} labelled pairs, the judge not right on {rows['errors']:,}")
     else:
         lines.append("calibration  no labelled pairs yet")
-    if (threshold := result["threshold"]) is not None:
+    if rows["fitted"]:
+        lines.append(f"             {rows['fitted']:,} more were fitted on, and do not calibrate")
+    if (threshold := result["threshold"]) is not None and not result["groups"]:
         winner = 1.0 if threshold["log_odds"] == "inf" else 1 / (1 + math.exp(-threshold["log_odds"]))
         lines.append(
             f"threshold    BPE {threshold['bpe']:.6g} (the better response has {winner:.4g}); the judge is as sure on "
@@ -42,13 +51,60 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
         f"accepted     {result['accepted']:,} of {result['pool']:,} pairs (coverage {result['coverage']:.1%}), "
         f"abstained {result['abstained']:,}"
     )
-    lines += _wrapped("promise", result["promise"])
+    lines += _group_lines(result)
+    lines += wrapped("promise", result["promise"])
+    if (audit := result.get("audit")) is not None:
+        lines += wrapped("audit", audit_sentence(audit))
     for note in _notes(result):
-        lines += _wrapped("note", note)
+        lines += wrapped("note", note)
     return lines
 
 
-def _wrapped(name: str, text: str) -> list[str]:
+def _panel_lines(result: dict[str, Any]) -> list[str]:
+    """Each of several judges, and how they were put together."""
+    panel = result["panel"]
+    if panel is None:
+        return []
+    rows = [("together", result["judge"]), *((judge["name"], judge) for judge in result["judges"])]
+    width = min(40, max(len(name) for name, _ in rows))
+    lines = [f"{'':13}{'':{width}}  right  AUROC  coverage alone"]
+    for name, judge in rows:
+        lines.append(
+            f"{'':13}{name[:width]:{width}}  {_share(judge['accuracy'])}  {_share(judge['auroc'])}  "
+            f"{judge['coverage']:.1%}"
+        )
+    cascade = panel["cascade"]
+    if cascade is not None:
+        tokens = "" if cascade["tokens_share"] is None else f", {cascade['tokens_share']:.1%} of all tokens"
+        lines.append(
+            f"cascade      {result['judges'][-1]['name']} read the {cascade['pairs_share']:.1%} of pairs below "
+            f"{cascade['edge']:.4g}{' (fitted)' if cascade['fitted'] else ''}{tokens}"
+        )
+    if panel["weights"] is not None:
+        lines.append("weights      " + ", ".join(f"{weight:.3g}" for weight in panel["weights"]) + " (fitted)")
+    return lines
+
+
+def _share(value: float | None) -> str:
+    return "    -" if value is None else f"{value:5.3f}"
+
+
+def _group_lines(result: dict[str, Any]) -> list[str]:
+    """What was decided in each group."""
+    if not result["groups"]:
+        return []
+    named = [(one["group"] if one["group"] is not None else "(all others)", one) for one in result["groups"]]
+    width = min(30, max(len(name) for name, _ in named))
+    lines = [f"groups       by {result['group_by']}: labelled, wrong; accepted of pairs"]
+    for name, one in named:
+        bought = f"{one['accepted']:,} of {one['pool']:,} ({one['coverage']:.1%})"
+        none = "" if one["threshold"] is not None else ", no threshold"
+        lines.append(f"{'':13}{name[:width]:{width}}  {one['n']:,}, {one['errors']:,}; {bought}{none}")
+    return lines
+
+
+def wrapped(name: str, text: str) -> list[str]:
+    """Lines of a long text under its name."""
     return wrap(f"{name:13}{text}", 100, subsequent_indent=" " * 13)
 
 
@@ -91,8 +147,13 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
     rate = f" in {seconds:.3g} s ({speed:,.3g} pairs/s{cost})" if timed else ""
     tasks, draw = result["queue"]["tasks"], result["queue"]["calibration_draw"]
     parts = [f"{draw:,} of the random calibration draw"] if draw else []
-    if tasks - draw:
-        parts.append(f"{tasks - draw:,} the judge abstained on, least sure first")
+    audited, again = result["queue"]["audit"], result["queue"]["again"]
+    if rest := tasks - draw - audited - again:
+        parts.append(f"{rest:,} the judge abstained on, least sure first")
+    hidden = [f"{audited:,} of the audit"] if audited else []
+    hidden += [f"{again:,} asked about again"] if again else []
+    if hidden:
+        parts.append(f"{'among them ' if rest else ''}{' and '.join(hidden)}")
     queue = f"{tasks:,} pairs for people" + (f": {', then '.join(parts)}" if parts else "")
     lines = [
         f"rows         {result['rows']:,} = {result['pairs']:,} pairs + {result['duplicates']:,} duplicates "

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from curator.intervals import audit_sentence
+
 _SIZES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -70,7 +72,9 @@ def _body(result: dict[str, Any], rows: dict[str, int]) -> str:
         if judge["demonstration"]
         else ""
     )
-    threshold = result["threshold"]
+    threshold, panel, groups = result["threshold"], result["panel"], _groups(result)
+    several = "" if panel is None else _several(result["judges"], panel)
+    audit = "" if result.get("audit") is None else f"\n## The audit\n\n{audit_sentence(result['audit'])}\n"
     accepted = "none" if threshold is None else f"BPE at most {threshold['bpe']:.6g} nats"
     return f"""# Preference pairs labelled with curator
 
@@ -80,16 +84,16 @@ def _body(result: dict[str, Any], rows: dict[str, int]) -> str:
 
 > {result["promise"]}
 
-It is about the {result["accepted"]} pairs that the rule accepted out of {result["pool"]}, and about agreement with the
-people who labelled the calibration rows. It says nothing about single pairs, nor about other data.
-
+{groups}It is about the {result["accepted"]} pairs that the rule accepted out of {result["pool"]}, and about
+agreement with the people who labelled the calibration rows. It says nothing about single pairs, nor about other data.
+{audit}
 ## How the labels were made
 
 | | |
 |---|---|
 | judge | {_cell(judge["name"])} ({judge["engine"]}), both orders of every pair |
 | judge id | `{judge["judge_id"]}` |
-| rule | `{result["guarantee"]}`, alpha {result["alpha"]}, delta {result["delta"]}, ties: {result["ties"]} |
+{several}| rule | `{result["guarantee"]}`, alpha {result["alpha"]}, delta {result["delta"]}, ties: {result["ties"]} |
 | calibration rows | {calibration["n"]}, of which the judge got {calibration["errors"]} wrong |
 | earlier tries | {calibration["earlier_tries"]}, on fewer labels, without a threshold (the promise allows for none) |
 | accepted | {accepted} |
@@ -101,6 +105,34 @@ people who labelled the calibration rows. It says nothing about single pairs, no
 |---|---|
 {columns}
 """
+
+
+def _several(judges: list[dict[str, Any]], panel: dict[str, Any]) -> str:
+    """Rows of the table about judges that worked together."""
+    rows = [
+        f"| judge {place} | {_cell(one['name'])} ({one['engine']}), `{one['judge_id']}`: {one['judged']} pairs |\n"
+        for place, one in enumerate(judges, 1)
+    ]
+    how = f"mean of {panel['combine']}; one that failed: {panel['missing']}{_cascade(panel)}"
+    return "".join(rows) + f"| together | {how} |\n"
+
+
+def _cascade(panel: dict[str, Any]) -> str:
+    if panel["cascade"] is None:
+        return ""
+    return f"; the next judge reads pairs below {panel['cascade']['edge']:.4g} only"
+
+
+def _groups(result: dict[str, Any]) -> str:
+    """The promise of each group, as a table."""
+    if result["groups"] is None:
+        return ""
+    rows = "\n".join(
+        f"| {'(all others)' if one['group'] is None else _cell(one['group'])} | {one['n']} | {one['accepted']} of "
+        f"{one['pool']} | {_cell(one['promise'])} |"
+        for one in result["groups"]
+    )
+    return f"| {_cell(result['group_by'])} | labelled | accepted | promise |\n|---|---|---|---|\n{rows}\n\n"
 
 
 def _cell(text: str) -> str:

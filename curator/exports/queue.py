@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from curator.files import Reject, Row, read_rows
@@ -21,8 +21,11 @@ class Answer:
     left_side: str
 
 
-def read_answers(path: str, seed: str) -> Iterator[Answer | Reject]:
+def read_answers(path: str, seed: str, again: Collection[str] = ()) -> Iterator[Answer | Reject]:
     """Every task of a queue file. The sides follow from the store's seed, whatever the file says.
+
+    Args:
+        again: the pairs that people were asked about again: their sides are the other way round.
 
     Raises:
         InputError: the file cannot be read.
@@ -37,7 +40,7 @@ def read_answers(path: str, seed: str) -> Iterator[Answer | Reject]:
             yield bad
             continue
         values = row.values
-        left_side = "a" if first_by_hash(seed, values["pair_id"]) else "b"
+        left_side = "a" if first_by_hash(seed, values["pair_id"]) != (values["pair_id"] in again) else "b"
         verdict = _verdict(values["label"], left_side)
         yield Answer(row, values["pair_id"], verdict, values.get("annotator"), values.get("note"), left_side)
 

@@ -43,13 +43,18 @@ def judgment(
     order: Order,
     logprob_first: float,
     logprob_second: float,
+    logprob_tie: float | None = None,
     *,
     note: str | None = None,
     prompt_tokens: int | None = None,
     cached_tokens: int | None = None,
     seconds: float | None = None,
 ) -> Judgment:
-    """A good reply: log-probabilities of the two labels over the whole vocabulary, first shown first."""
+    """A good reply: log-probabilities of the labels over the whole vocabulary, first shown first."""
     a, b = (logprob_first, logprob_second) if order is Order.AB else (logprob_second, logprob_first)
-    mass = min(1.0, math.exp(logprob_first) + math.exp(logprob_second))
-    return Judgment(pair_id, order, a, b, mass, None, note, prompt_tokens, cached_tokens, seconds)
+    mass = math.exp(logprob_first) + math.exp(logprob_second)
+    if logprob_tie is not None:
+        mass += math.exp(logprob_tie)
+    return Judgment(
+        pair_id, order, a, b, min(1.0, mass), None, note, prompt_tokens, cached_tokens, seconds, logprob_tie
+    )

@@ -262,7 +262,10 @@ def _read_questions(run: Path, number: int) -> list[Question]:
 
 
 _NAMES = [field.name for field in fields(Judgment)]
-_FLOATS, _INTEGERS = {"logprob_a", "logprob_b", "label_mass", "seconds"}, {"prompt_tokens", "cached_tokens"}
+_FLOATS, _INTEGERS = (
+    {"logprob_a", "logprob_b", "logprob_tie", "label_mass", "seconds"},
+    {"prompt_tokens", "cached_tokens"},
+)
 _JUDGMENT = pa.schema(
     [
         (name, pa.float64() if name in _FLOATS else pa.int32() if name in _INTEGERS else pa.string())

@@ -173,14 +173,14 @@ class EmbeddedJudge:
         answers = [Judgment(p.pair_id, p.order, failed=p.failed) for p in prompts if p.failed is not None]
         if not good:
             return answers
-        pairs, cached = self._logprobs([orjson.loads(prompt.content) for prompt in good])
+        found, cached = self._logprobs([orjson.loads(prompt.content) for prompt in good])
         seconds = time.monotonic() - start
-        for prompt, (first, second) in zip(good, pairs, strict=True):
-            answers.append(_reply(prompt, first, second, cached, seconds))
+        for prompt, logprobs in zip(good, found, strict=True):
+            answers.append(_reply(prompt, logprobs, cached, seconds))
         return answers
 
-    def _logprobs(self, prompts: list[list[int]]) -> tuple[list[tuple[float, float]], int]:
-        """Log-probabilities of both labels after each prompt, and how many tokens of each came from the cache."""
+    def _logprobs(self, prompts: list[list[int]]) -> tuple[list[list[float]], int]:
+        """Log-probabilities of the labels after each prompt, and how many tokens of each came from the cache."""
         import torch
 
         with torch.inference_mode():
@@ -196,8 +196,7 @@ class EmbeddedJudge:
             ).last_hidden_state
             last = hidden[torch.arange(len(prompts)), torch.tensor(lengths) - 1]
             logprobs = torch.log_softmax(self._model.lm_head(last).double(), dim=-1)
-            first, second = self._prompter.labels
-            return [(float(row[first]), float(row[second])) for row in logprobs], shared
+            return logprobs[:, list(self._prompter.labels)].tolist(), shared
 
     def _shared_prefix(self, prompts: list[list[int]]) -> int:
         """How many tokens all prompts of a batch begin with; the same from batch to batch where the template is."""
@@ -225,8 +224,8 @@ class EmbeddedJudge:
         return past
 
 
-def _reply(prompt: Prompt, first: float, second: float, cached: int, seconds: float) -> Judgment:
+def _reply(prompt: Prompt, logprobs: list[float], cached: int, seconds: float) -> Judgment:
     return judgment(
-        prompt.pair_id, prompt.order, first, second,
+        prompt.pair_id, prompt.order, *logprobs,
         note=prompt.note, prompt_tokens=prompt.tokens, cached_tokens=cached, seconds=seconds,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import median
 
@@ -28,13 +29,15 @@ class Probe:
 
     Attributes:
         pairs, right: pairs asked about, and those whose averaged preference is the obvious one.
+        ties: pairs that it calls equal, which none of them is.
         failed: questions without an answer.
-        label_mass: median probability that the two labels hold; None where the judge cannot tell.
+        label_mass: median probability that the labels hold; None where the judge cannot tell.
         first_shown: share of questions in which the response shown first was preferred.
     """
 
     pairs: int
     right: int
+    ties: int
     failed: int
     label_mass: float | None
     first_shown: float | None
@@ -45,11 +48,12 @@ class Probe:
             return f"{self.failed} of {2 * self.pairs} questions about built-in pairs got no answer"
         if self.label_mass is not None and self.label_mass < min_label_mass:
             return (
-                f"the two labels hold only {self.label_mass:.3f} of its probability (at least {min_label_mass:g} is "
+                f"the labels hold only {self.label_mass:.3f} of its probability (at least {min_label_mass:g} is "
                 "asked for): it does not answer the question. Try another --template, or a lower --min-label-mass"
             )
         if 2 * self.right <= self.pairs:
             where = f"; it prefers the first response in {self.first_shown:.0%}" if self.first_shown is not None else ""
+            where += f"; it calls {self.ties} of them equal" if self.ties else ""
             return (
                 f"it is right on {self.right} of {self.pairs} pairs with an obvious answer{where}. "
                 "Try another model or --template"
@@ -79,12 +83,14 @@ def summarise(replies: list[Judgment]) -> Probe:
     good = [reply for reply in replies if reply.failed is None]
     gaps = {(reply.pair_id, reply.order): _gap(reply) for reply in good}
     both = sorted({pair for pair, _ in gaps if (pair, Order.AB) in gaps and (pair, Order.BA) in gaps})
-    scores = preference([gaps[pair, Order.AB] for pair in both], [gaps[pair, Order.BA] for pair in both])
+    shares = {(reply.pair_id, reply.order): _tie(reply) for reply in good}
+    scores = preference(*([found[pair, order] for pair in both] for found in (gaps, shares) for order in Order))
     masses = [reply.label_mass for reply in good if reply.label_mass is not None]
     first = [(gap > 0) == (order is Order.AB) for (_, order), gap in gaps.items()]
     return Probe(
         pairs=len(_PAIRS),
         right=int((scores.log_odds > 0).sum()),
+        ties=int(scores.is_tie.sum()),
         failed=len(replies) - len(good),
         label_mass=median(masses) if masses else None,
         first_shown=sum(first) / len(first) if first else None,
@@ -93,3 +99,12 @@ def summarise(replies: list[Judgment]) -> Probe:
 
 def _gap(reply: Judgment) -> float:
     return (reply.logprob_a or 0.0) - (reply.logprob_b or 0.0)
+
+
+def _tie(reply: Judgment) -> float:
+    """Probability of a tie among the labels: 0 where there is no label for it."""
+    if reply.logprob_tie is None or reply.logprob_a is None or reply.logprob_b is None:
+        return 0.0
+    logprobs = (reply.logprob_tie, reply.logprob_a, reply.logprob_b)
+    tie, *others = (math.exp(value - max(logprobs)) for value in logprobs)
+    return tie / (tie + sum(others))

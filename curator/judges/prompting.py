@@ -15,7 +15,7 @@ import orjson
 
 from curator.errors import JudgeError
 from curator.judges.http import Refused
-from curator.judges.tokenizer import JudgeTokenizer
+from curator.judges.tokenizer import JudgeTokenizer, require_different
 from curator.pair import Message, Order
 from curator.prompts import Kind, Question, Template, defang
 
@@ -51,12 +51,12 @@ class Prompter(Protocol):
 
     Attributes:
         field: name of the request field the prompts go in.
-        labels: token ids of the two labels.
+        labels: token ids of the labels, in the template's order.
         settings: what makes prompts differ from those of another prompter.
     """
 
     field: str
-    labels: tuple[int, int]
+    labels: tuple[int, ...]
     settings: dict[str, Any]
 
     def prompt(self, question: Question) -> Prompt: ...
@@ -101,7 +101,7 @@ class TextPrompter:
 
     field = "text"
 
-    def __init__(self, template: Template, before: str, between: str, after: str, labels: tuple[int, int]) -> None:
+    def __init__(self, template: Template, before: str, between: str, after: str, labels: tuple[int, ...]) -> None:
         self._template, self._before, self._between, self._after = template, before, between, after
         self.labels = labels
         self.settings: dict[str, Any] = {
@@ -115,7 +115,7 @@ class TextPrompter:
         """Learn from a server how its chat template frames messages, and which tokens the labels are.
 
         Raises:
-            JudgeError: the server cannot say, or a label is not one token.
+            JudgeError: the server cannot say, a label is not one token, or two are the same.
         """
         before = between = after = ""
         if template.kind is Kind.CHAT:
@@ -127,7 +127,7 @@ class TextPrompter:
                 # Some templates know no system role: what it says then opens the user's message.
                 before, _, after = await _frame(post, ["user"])
                 between = "\n\n"
-        prompter = cls(template, before, between, after, (0, 0))
+        prompter = cls(template, before, between, after, ())
         text = prompter.text(sample)
         start = (await post("/v1/tokenize", {"prompt": text}))["tokens"]
         found = []
@@ -136,7 +136,8 @@ class TextPrompter:
             if ids[:-1] != start:
                 raise JudgeError(f"label {label!r} is not one token of this model after template {template.name!r}")
             found.append(int(ids[-1]))
-        return cls(template, before, between, after, (found[0], found[1]))
+        require_different(template, found)
+        return cls(template, before, between, after, tuple(found))
 
     def text(self, question: Question) -> str:
         texts = [message.content for message in self._template.render(question.map(defang))]

@@ -8,6 +8,7 @@ same readings (tests/test_recorded.py).
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +22,14 @@ from numpy.typing import NDArray
 
 from curator.files import Meter, Reject, Row, parse_line, read_lines, shown_name
 
+Floats = NDArray[np.float64]
+
 BLOCK_ROWS, BLOCK_BYTES = 20_000, 16 * 2**20
 
 _ROW = (
     ("judge", pa.string()), ("order", pa.string()), ("p_a", pa.float64()), ("logprob_a", pa.float64()),
     ("logprob_b", pa.float64()), ("verdict", pa.string()), ("failed", pa.bool_()),
+    ("p_tie", pa.float64()), ("logprob_tie", pa.float64()), ("confidence", pa.float64()),
 )  # fmt: skip
 
 _MODES = [(kind, extra) for extra in ("error", "ignore") for kind in (pa.string(), pa.int64())]
@@ -33,16 +37,23 @@ _MODES = [(kind, extra) for extra in ("error", "ignore") for kind in (pa.string(
 
 _LARGEST_LOGPROB = 0.000001  # as in schemas/judgment.schema.json
 
+_MOST_TOGETHER = 1.001
+"""What the probabilities of a, b and a tie may come to: written down, they are rounded."""
+
 _HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
+
+_LOGPROBS = ("logprob_a", "logprob_b", "logprob_tie")
 
 READING = pa.schema(
     [
-        ("name", pa.string()), ("judge", pa.string()), ("pair_order", pa.string()), ("p_a", pa.float64()),
-        ("logprob_a", pa.float64()), ("logprob_b", pa.float64()),
+        ("name", pa.string()), ("judge", pa.string()), ("pair_order", pa.string()),
+        ("p_a", pa.float64()), ("p_tie", pa.float64()),
+        *((name, pa.float64()) for name in _LOGPROBS), ("stated_p_a", pa.float64()),
     ]
 )  # fmt: skip
 """A reading: the row's id or pair_id; who judged; "ab", "ba", or "both" for a judgment that is already an average; P(a
-preferred), null where the judge failed; the log-probabilities, where the log has them."""
+preferred), null where the judge failed; P(equal), null where it had no label for that; the log-probabilities, where
+the log has them; P(a preferred) by the confidence that the judge stated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +138,34 @@ def _parsed(text: bytes, kind: pa.DataType, extra: str) -> pa.Table | None:
 
 def _proven(table: pa.Table) -> NDArray[np.bool_]:
     """Which rows match the schema for certain. Of one with null for its verdict it is not known whether it had any."""
-    p, a, b = (table[name].to_numpy() for name in ("p_a", "logprob_a", "logprob_b"))  # null becomes NaN
+    # Null becomes NaN.
+    p, a, b, sure = (table[name].to_numpy() for name in ("p_a", "logprob_a", "logprob_b", "confidence"))
     order = pc.is_in(table["order"], pa.array(["ab", "ba", "both"]))
     verdict = pc.is_in(table["verdict"], pa.array(["a", "b", "tie"]))
     named = pc.and_(table["id"].is_valid(), pc.greater(pc.fill_null(pc.binary_length(table["judge"]), 0), 0))
     said = ~np.isnan(p) | (~np.isnan(a) & ~np.isnan(b)) | verdict.to_numpy()
     in_range = ~(p < 0) & ~(p > 1) & ~(a > _LARGEST_LOGPROB) & ~(b > _LARGEST_LOGPROB) & np.isfinite(_filled(a, b))
+    in_range &= np.isnan(sure) | (verdict.to_numpy() & (sure >= 0) & (sure <= 1))
     fits = pc.or_(verdict, table["verdict"].is_null())
-    return np.asarray(pc.and_(pc.and_(order, named), fits).to_numpy() & said & in_range, dtype=bool)
+    proven = np.asarray(pc.and_(pc.and_(order, named), fits).to_numpy() & said & in_range, dtype=bool)
+    return proven & _proven_ties(table, p, a, b) if _has_ties(table) else proven
 
 
-def _filled(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def _has_ties(table: pa.Table) -> bool:
+    return any(table[name].null_count < table.num_rows for name in ("p_tie", "logprob_tie"))
+
+
+def _proven_ties(table: pa.Table, p: Floats, a: Floats, b: Floats) -> NDArray[np.bool_]:
+    """Which rows, good ones otherwise, say nothing about ties or what can be."""
+    share, logprob = table["p_tie"].to_numpy(), table["logprob_tie"].to_numpy()
+    with np.errstate(over="ignore"):
+        together = np.exp(a) + np.exp(b) + np.exp(logprob)
+    fits = (logprob <= _LARGEST_LOGPROB) & np.isfinite(logprob) & (together <= _MOST_TOGETHER)
+    shared = (share >= 0) & (share <= 1) & (p + share <= _MOST_TOGETHER)
+    return np.asarray((np.isnan(share) | shared) & (np.isnan(logprob) | fits), dtype=bool)
+
+
+def _filled(a: Floats, b: Floats) -> Floats:
     return np.where(np.isnan(a), 0.0, a) + np.where(np.isnan(b), 0.0, b)
 
 
@@ -146,26 +174,45 @@ def _row_by_row(name: str, lines: Sequence[tuple[int, bytes]]) -> Block:
     for number, data in lines:
         row = parse_line(name, number, data)
         if isinstance(row, Row):
-            row = row.check("judgment") or _without_float_id(row)
+            row = row.check("judgment") or _reject(row) or row
         if isinstance(row, Reject):
             rejects.append(row)
         else:
             rows.append(_values(row.values))
-    columns = zip(*rows, strict=True) if rows else [()] * 8
     fields = [("id", pa.string()), *_ROW]
+    columns = zip(*rows, strict=True) if rows else [()] * len(fields)
     table = pa.table({key: pa.array(column, kind) for (key, kind), column in zip(fields, columns, strict=True)})
     return Block(_readings(table), rejects)
 
 
-def _without_float_id(row: Row) -> Row | Reject:
+def _reject(row: Row) -> Reject | None:
+    """What is wrong with a row that matches the schema; None: nothing."""
     if isinstance(row.values["id"], float):
         return row.reject("id", "is no whole number that can be told from others: write it as text")
-    return row
+    p, a, b, share, logprob = (_number(row.values, name) for name in _NUMBERS)
+    if share is not None and p is None:
+        return row.reject("p_tie", "stands without p_a")
+    if logprob is not None and (a is None or b is None):
+        return row.reject("logprob_tie", "stands without logprob_a and logprob_b")
+    if share is not None and p is not None and p + share > _MOST_TOGETHER:
+        return row.reject("p_tie", "comes to more than 1 together with p_a")
+    if logprob is not None and sum(math.exp(value) for value in (a, b, logprob) if value is not None) > _MOST_TOGETHER:
+        return row.reject("logprob_tie", "is of a probability that comes to more than 1 together with those of a and b")
+    return None
+
+
+_NUMBERS = ("p_a", "logprob_a", "logprob_b", "p_tie", "logprob_tie")
+
+
+def _number(row: dict[str, Any], name: str) -> float | None:
+    value = row.get(name)
+    return None if value is None else float(value)
 
 
 def _values(row: dict[str, Any]) -> tuple[Any, ...]:
-    numbers = [None if row.get(name) is None else float(row[name]) for name in ("p_a", "logprob_a", "logprob_b")]
-    return str(row["id"]), row["judge"], row["order"], *numbers, row.get("verdict"), row.get("failed") is True
+    p, a, b, *others = (_number(row, name) for name in (*_NUMBERS, "confidence"))
+    said = row.get("verdict"), row.get("failed") is True
+    return str(row["id"]), row["judge"], row["order"], p, a, b, *said, *others
 
 
 def _readings(table: pa.Table) -> pa.Table:
@@ -176,9 +223,28 @@ def _readings(table: pa.Table) -> pa.Table:
     bare = 1.0 - 0.5 * pc.fill_null(pc.cast(verdict, pa.float64()), np.nan).to_numpy()
     p = table["p_a"].to_numpy()
     p = np.where(np.isnan(from_logprobs), np.where(np.isnan(p), bare, p), from_logprobs)
+    stated = _stated(bare, table["confidence"].to_numpy())
+    tie = np.full(p.size, np.nan)
+    if _has_ties(table):
+        with np.errstate(over="ignore"):
+            logprob = table["logprob_tie"].to_numpy()
+            from_logprobs_tie = 1.0 / (1.0 + np.exp(a - logprob) + np.exp(b - logprob))
+        tie = np.where(np.isnan(from_logprobs), table["p_tie"].to_numpy(), from_logprobs_tie)
+        p = np.where(np.isnan(from_logprobs_tie), p, p * (1.0 - from_logprobs_tie))
     p[pc.fill_null(table["failed"], pa.scalar(value=False)).to_numpy()] = np.nan
+    tie[np.isnan(p)], stated[np.isnan(p)] = np.nan, np.nan
+    # Of a row that gives but one of them, none is used.
+    logprobs = [pc.if_else(pa.array(~np.isnan(from_logprobs)), table[name], None) for name in _LOGPROBS]
     columns = [
         pc.cast(table["id"], pa.string()), table["judge"], table["order"], pa.array(p, mask=np.isnan(p)),
-        table["logprob_a"], table["logprob_b"],
+        pa.array(tie, mask=np.isnan(tie)), *logprobs, pa.array(stated, mask=np.isnan(stated)),
     ]  # fmt: skip
     return pa.table(columns, schema=READING)
+
+
+def _stated(verdict: NDArray[np.float64], confidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P(a preferred) by the confidence in a verdict of a (1), b (0) or tie (1/2), which it never turns round."""
+    of_winner = np.maximum(confidence, 0.5)
+    stated = np.where(verdict == 0.5, 0.5, np.where(verdict == 1.0, of_winner, 1.0 - of_winner))
+    stated[np.isnan(verdict) | np.isnan(confidence)] = np.nan
+    return stated

@@ -1,4 +1,4 @@
-"""Asks running SGLang servers, over their native `/generate`, for the log-probabilities of the two labels."""
+"""Asks running SGLang servers, over their native `/generate`, for the log-probabilities of the labels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from curator.errors import JudgeError, JudgeUnreachable
+from curator.errors import JudgeError
 from curator.judges.ahead import prompts_ahead
+from curator.judges.describing import describe
 from curator.judges.http import Refused, Transient, address, backoff, open_session, request, shown
 from curator.judges.prompting import SAMPLE, OnOverlong, Prompt, Prompter, TextPrompter, TokenPrompter
 from curator.judges.serving import Server, Window, answers
@@ -73,7 +74,7 @@ class SGLangJudge:
         await self._session.close()
 
     async def _introduce(self) -> None:
-        described = [await self._describe(url) for url in self._urls]
+        described = [await describe(self._session, url) for url in self._urls]
         settings, context, source, version = described[0]
         for url, (other, *_) in zip(self._urls, described, strict=True):
             if other != settings:
@@ -122,48 +123,6 @@ class SGLangJudge:
         except JudgeError:
             return None
 
-    async def _describe(self, url: str) -> tuple[dict[str, Any], int, str | None, str | None]:
-        """What a server serves: the settings that make it this judge, context length, tokenizer, version."""
-        try:
-            model = await self._get(url, "/model_info", "/get_model_info")
-            server = await self._page(url, "/server_info", "/get_server_info")
-            models = await self._page(url, "/v1/models")
-        except (Transient, Refused) as error:
-            raise JudgeUnreachable(f"no SGLang server answers at {shown(url)}: {error}") from None
-        if not isinstance(model, dict) or not isinstance(model.get("model_path"), str):
-            raise JudgeError(f"{shown(url)} answers, but not as an SGLang server does")
-        server = server if isinstance(server, dict) else {}
-        try:
-            # The longest input is a little less than the model's context; only /server_info says how much.
-            context = int(server.get("max_req_input_len") or models["data"][0]["max_model_len"])
-        except (LookupError, TypeError, ValueError):
-            context = 0
-        settings = {
-            "model": model["model_path"],
-            "weights": model.get("weight_version"),
-            "dtype": server.get("dtype"),
-            "quantization": server.get("quantization"),
-        }
-        return settings, context or 1 << 30, model.get("tokenizer_path") or model["model_path"], server.get("version")
-
-    async def _page(self, url: str, *paths: str) -> Any:
-        """A page that not every server has (a router has few): None where it is refused, so that it counts as unknown.
-
-        A server that only cannot answer just now is another matter: Transient, as everywhere.
-        """
-        try:
-            return await self._get(url, *paths)
-        except Refused:
-            return None
-
-    async def _get(self, url: str, *paths: str) -> Any:
-        for path in paths[:-1]:
-            try:
-                return await request(self._session, "GET", url + path)
-            except Refused:
-                continue
-        return await request(self._session, "GET", url + paths[-1])
-
     async def _ask_any(self, path: str, body: dict[str, Any]) -> Any:
         return await request(self._session, "POST", self._urls[0] + path, body)
 
@@ -185,7 +144,7 @@ class SGLangJudge:
             JudgeError: it does, as another judge.
         """
         try:
-            settings, *_ = await self._describe(url)
+            settings, *_ = await describe(self._session, url)
         except JudgeError:  # not yet: what stands before it may answer in its place while it starts
             return False
         if settings != self._settings:

@@ -218,11 +218,11 @@ class JudgeTokenizer:
         shorter = shorten(question, lambda candidate: len(self.encode(template, candidate)) <= most)
         return None if shorter is None else (self.encode(template, shorter), True)
 
-    def labels(self, template: Template, question: Question) -> tuple[int, int]:
-        """Token ids of the two labels in the place where the model answers.
+    def labels(self, template: Template, question: Question) -> tuple[int, ...]:
+        """Token ids of the labels in the place where the model answers.
 
         Raises:
-            JudgeError: a label is not one token there, or both are the same.
+            JudgeError: a label is not one token there, or two are the same.
         """
         text = self.text(template, question)
         before = self._encode(template, text)
@@ -235,9 +235,14 @@ class JudgeTokenizer:
                     "give the template other labels"
                 )
             found.append(after[-1])
-        if found[0] == found[1]:
-            raise JudgeError(f"the labels {template.labels} are one and the same token of this model")
-        return found[0], found[1]
+        require_different(template, found)
+        return tuple(found)
+
+
+def require_different(template: Template, tokens: list[int]) -> None:
+    """Raises JudgeError where two labels of a template are one token."""
+    if len(set(tokens)) < len(tokens):
+        raise JudgeError(f"two of the labels {template.labels} are one and the same token of this model")
 
 
 _PLACEHOLDER = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")

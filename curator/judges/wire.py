@@ -54,17 +54,17 @@ def _judgment(prompt: Prompt, reply: Any, labels: list[int], seconds: float) -> 
         if finish == "abort":
             raise Transient(f"the server aborted the request: {message(str(meta['finish_reason']).encode())}")
         values = {int(entry[1]): entry[0] for entry in meta["output_token_ids_logprobs"][0]}
-        first, second = float(values[labels[0]]), float(values[labels[1]])
+        logprobs = [float(values[label]) for label in labels]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise Transient(f"a reply lacks the labels' log-probabilities ({type(error).__name__}: {error})") from None
-    possible = math.isfinite(first) and math.isfinite(second) and max(first, second) < 0.001
-    if not possible or math.exp(first) + math.exp(second) > 1.001:
-        raise Transient(f"a reply's log-probabilities cannot be: {first!r}, {second!r}")
+    possible = all(math.isfinite(value) and value < 0.001 for value in logprobs)
+    if not possible or sum(map(math.exp, logprobs)) > 1.001:
+        raise Transient(f"a reply's log-probabilities cannot be: {', '.join(map(repr, logprobs))}")
     counted = meta.get("prompt_tokens")
     if prompt.tokens is not None and counted is not None and counted != prompt.tokens:
         raise Transient(f"a reply is about {counted} prompt tokens, but {prompt.tokens} were sent")
     return judgment(
-        prompt.pair_id, prompt.order, first, second,
+        prompt.pair_id, prompt.order, *logprobs,
         note=prompt.note, prompt_tokens=_count(counted), cached_tokens=_count(meta.get("cached_tokens")),
         seconds=seconds,
     )  # fmt: skip

@@ -2,61 +2,168 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from curator.conformal import Calibration
+from curator.errors import InputError
 from curator.preference import Preference, entropy_at
+from curator.signals import Replies
 from curator.store.connection import Store
 
 VERDICTS = ("", "a", "b", "tie", "skip")
 """What the codes of verdicts and labels mean: a million small numbers are quick where a million words are not."""
 
 
+# A certain tie leaves nothing to a nor to b, and no preference between them.
+ODDS = "CASE WHEN logprob_a = logprob_b THEN 0 ELSE logprob_a - logprob_b END"
+
+FITS = "md5(pair_id || 'fit' || $seed) < $cut"
+"""Whether a calibration row is one to fit on, in SQL; $cut is that of `fit_cut`."""
+
+GROUP = "json_extract_string(metadata, $path)"
+"""The value of a field of the raw row, in SQL; $path is that of `group_path`."""
+
+# The share of "equal" among the labels, each infinite logarithm by itself: of them, differences are not numbers.
+_TIE = """CASE WHEN logprob_tie IS NULL OR isinf(logprob_tie) THEN 0
+               ELSE 1 / (1 + exp(logprob_a - logprob_tie) + exp(logprob_b - logprob_tie)) END"""
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Every pair of the input with one judge's two replies. Arrays of shape (n_pairs,), in input order.
+    """Every pair of the input with the replies of each judge. Arrays of shape (n_pairs,), in input order.
 
     Attributes:
-        d_ab, d_ba: logprob(a) - logprob(b) in each order; NaN where there is no verdict.
+        replies: of each judge, in the order in which they were asked for.
         verdict: the human verdict as a code of `VERDICTS`.
         calibrates: whether the human verdict may set a threshold.
+        fits: whether it is of the share of these that something is fitted on, and so sets none.
         in_pool: whether the pair is of the raw file rather than of --calibration.
+        group: code of its group in `groups`; 0 throughout where there are none.
+        groups: the values of the field that pairs are grouped by.
     """
 
-    d_ab: NDArray[np.float64]
-    d_ba: NDArray[np.float64]
+    replies: tuple[Replies, ...]
     verdict: NDArray[np.int8]
     calibrates: NDArray[np.bool_]
+    fits: NDArray[np.bool_]
     in_pool: NDArray[np.bool_]
+    group: NDArray[np.int64]
+    groups: list[str | None]
 
 
-def judged_pairs(store: Store, judge_id: str, min_label_mass: float) -> Judged:
+def judged_pairs(
+    store: Store,
+    judge_ids: Sequence[str],
+    min_label_mass: float,
+    *,
+    fit_fraction: float = 0.0,
+    group_by: str | None = None,
+) -> Judged:
     """What is known of every pair of the input. A reply whose label mass is too low is no verdict.
 
     The pairs stay in the table `judged`, in the order of the arrays, for `replace_decisions`.
+
+    Args:
+        fit_fraction: share of the calibration rows to fit on; each pair falls there or not by a coin of its own, so
+            that more labels leave the others where they are.
+        group_by: field of the raw rows.
+
+    Raises:
+        InputError: no row has such a field.
     """
+    judges = {f"judge_{i}": judge_id for i, judge_id in enumerate(judge_ids)}
+    with_ties, with_stated = (
+        {
+            row[0]
+            for row in store.rows(
+                f"SELECT DISTINCT judge_id FROM judgment WHERE {column} IS NOT NULL AND list_contains(?, judge_id)",
+                [list(judge_ids)],
+            )
+        }
+        for column in ("logprob_tie", "stated_p_a")
+    )
+    columns: dict[str, str] = {}
+    for name, judge_id in judges.items():
+        for order in ("ab", "ba"):
+            said = f"FILTER (judge_id = ${name} AND pair_order = '{order}')"
+            odds = ODDS if judge_id in with_ties else "logprob_a - logprob_b"
+            columns[f"d_{order}_{name}"] = f"max({odds}) {said}"
+            if judge_id in with_ties:
+                columns[f"tie_{order}_{name}"] = f"max({_TIE}) {said}"
+            if judge_id in with_stated:
+                columns[f"stated_{order}_{name}"] = f"max(stated_p_a) {said}"
+    grouped = group_by is not None
     store.rows(
-        """CREATE OR REPLACE TEMP TABLE judged AS
+        f"""CREATE OR REPLACE TEMP TABLE judged AS
         WITH reply AS (
-            SELECT pair_id, max(logprob_a - logprob_b) FILTER (pair_order = 'ab') AS d_ab,
-                   max(logprob_a - logprob_b) FILTER (pair_order = 'ba') AS d_ba
-            FROM judgment WHERE judge_id = $judge AND status = 'ok' AND coalesce(label_mass, 1) >= $mass
+            SELECT pair_id, {", ".join(f"{made} AS {name}" for name, made in columns.items())} FROM judgment
+            WHERE judge_id IN ({", ".join(f"${name}" for name in judges)})
+              AND status = 'ok' AND coalesce(label_mass, 1) >= $mass
             GROUP BY pair_id
         )
-        SELECT pair_id, coalesce(d_ab, 'nan'::DOUBLE) AS d_ab, coalesce(d_ba, 'nan'::DOUBLE) AS d_ba,
-               (coalesce(list_position($verdicts, l.verdict), 1) - 1)::TINYINT AS verdict,
-               c.pair_id IS NOT NULL AS calibrates, role = 'pool' AS in_pool
+        SELECT pair_id, {", ".join(f"coalesce({name}, {_absent(name)}) AS {name}" for name in columns)},
+               (coalesce(list_position($verdicts, coalesce(c.verdict, l.verdict)), 1) - 1)::TINYINT AS verdict,
+               c.pair_id IS NOT NULL AS calibrates,
+               c.pair_id IS NOT NULL AND {FITS} AS fits,
+               role = 'pool' AS in_pool
+               {f", {GROUP} AS in_group" if grouped else ""}
         FROM input LEFT JOIN reply USING (pair_id) LEFT JOIN label l USING (pair_id)
-             LEFT JOIN calibration_label c USING (pair_id)
+             LEFT JOIN calibration_label c USING (pair_id) {"JOIN pair USING (pair_id)" if grouped else ""}
         ORDER BY position""",
-        {"judge": judge_id, "mass": min_label_mass, "verdicts": list(VERDICTS)},
-    )
+        {
+            **judges, "mass": min_label_mass, "verdicts": list(VERDICTS), "seed": store.seed,
+            "cut": fit_cut(fit_fraction), **({} if group_by is None else {"path": group_path(group_by)}),
+        },
+    )  # fmt: skip
     table = store.arrow("SELECT * EXCLUDE pair_id FROM judged")
-    return Judged(*(table[name].to_numpy() for name in ("d_ab", "d_ba", "verdict", "calibrates", "in_pool")))
+    arrays = {name: table[name].to_numpy() for name in (*columns, "verdict", "calibrates", "fits", "in_pool")}
+    group, groups = np.zeros(table.num_rows, dtype=np.int64), list[str | None]([None])
+    if grouped:
+        coded = table["in_group"].combine_chunks().dictionary_encode("encode")
+        group, groups = coded.indices.to_numpy(), coded.dictionary.to_pylist()
+        if not any(name is not None for name in groups):
+            raise InputError(f"no row of the input has a field {group_by!r} to group by")
+    return Judged(
+        tuple(
+            Replies(
+                arrays[f"d_ab_{name}"], arrays[f"d_ba_{name}"],
+                arrays.get(f"tie_ab_{name}"), arrays.get(f"tie_ba_{name}"),
+                arrays.get(f"stated_ab_{name}"), arrays.get(f"stated_ba_{name}"),
+            )
+            for name in judges
+        ),
+        arrays["verdict"], arrays["calibrates"], arrays["fits"], arrays["in_pool"], group, groups,
+    )  # fmt: skip
+
+
+def fit_cut(share: float) -> str:
+    """Where the coins of `FITS` are cut."""
+    return f"{round(share * 16**8):08x}"
+
+
+def group_path(field: str) -> str:
+    """Where a field of the raw row is found."""
+    return f"$.{orjson.dumps(field).decode()}"
+
+
+def _absent(column: str) -> str:
+    """What stands where a judge has given no reply: no odds, nothing stated, and no share of "equal"."""
+    return "0" if column.startswith("tie_") else "'nan'::DOUBLE"
+
+
+def hold_band(store: Store, band: NDArray[np.bool_]) -> None:
+    """Hold the judged pairs that the next judge of a cascade is to read; shape (n_pairs,)."""
+    with store.incoming(pa.table({"wanted": band})):
+        store.rows(
+            """CREATE OR REPLACE TEMP TABLE band AS
+            SELECT pair_id FROM judged POSITIONAL JOIN incoming WHERE wanted"""
+        )
 
 
 def calibration_ids(store: Store) -> tuple[list[str], NDArray[np.int64]]:
@@ -83,14 +190,14 @@ def replace_decisions(
         label: code of `VERDICTS` for each pair; 0 is an abstention.
         reason: in words, for each pair.
     """
-    columns = {"p_a": scores.p_a, "log_odds": scores.log_odds, "bpe": scores.bpe}
+    names = ("p_a", "p_b", "p_tie", "log_odds", "bpe")
     rows = pa.table(
-        {**{name: _spread(column, answered) for name, column in columns.items()}, "label": label, "reason": reason}
+        {**{name: _spread(getattr(scores, name), answered) for name in names}, "label": label, "reason": reason}
     )
     with store.transaction(), store.incoming(rows):
         store.rows("DELETE FROM score")
         store.rows(
-            """INSERT INTO score SELECT pair_id, ?, p_a, log_odds, bpe FROM judged POSITIONAL JOIN incoming
+            """INSERT INTO score SELECT pair_id, ?, p_a, p_b, p_tie, log_odds, bpe FROM judged POSITIONAL JOIN incoming
             WHERE bpe IS NOT NULL""",
             [judge_id],
         )
@@ -110,30 +217,61 @@ def _spread(values: NDArray[np.float64], places: NDArray[np.bool_]) -> pa.Array:
     return pa.array(full, mask=~places)
 
 
-def add_calibration(store: Store, judge_id: str, found: Calibration, ties: str, fingerprint: str) -> int:
+@dataclass(frozen=True, slots=True)
+class GroupCalibration:
+    """The calibration of one group of pairs, or of all.
+
+    Attributes:
+        name: the value that the pairs have in common; None: all pairs, or those of the small groups together.
+        found: what the rule made of it.
+    """
+
+    name: str | None
+    found: Calibration
+
+
+def add_calibration(
+    store: Store,
+    judge_id: str,
+    calibrations: Sequence[GroupCalibration],
+    *,
+    score: str,
+    ties: str,
+    group_by: str | None,
+    fingerprint: str,
+) -> int:
     """Record a calibration; one that repeats the latest in every respect is the latest. Returns its id."""
-    shown = None if found.threshold is None else entropy_at(found.threshold)
-    values = [
-        judge_id, found.guarantee.value, str(found.alpha), str(found.delta), ties, found.n, found.n_errors, found.m,
-        found.threshold, shown, found.accepted, found.k, found.errors, fingerprint,
+    rows = [
+        [
+            group_by, one.name, judge_id, score, found.guarantee.value, str(found.alpha), str(found.delta), ties,
+            found.n, found.n_errors, found.m, found.threshold,
+            None if found.threshold is None else entropy_at(found.threshold),
+            found.accepted, found.k, found.errors, fingerprint,
+        ]
+        for one in calibrations
+        for found in [one.found]
     ]  # fmt: skip
     latest = store.rows(
-        """SELECT calibration_id, judge_id, guarantee, alpha, delta, ties, n, errors, m, threshold, bpe_threshold,
-                  accepted, accepted_calibration, accepted_errors, fingerprint
-        FROM calibration ORDER BY calibration_id DESC LIMIT 1"""
+        """SELECT * EXCLUDE recorded_at FROM calibration
+        WHERE calibration_id = (SELECT max(calibration_id) FROM calibration) ORDER BY rowid"""
     )
-    if latest and list(latest[0][1:]) == values:
+    if [list(row[1:]) for row in latest] == rows:
         return int(latest[0][0])
     number = int(latest[0][0]) + 1 if latest else 1
-    marks = ", ".join("?" * (len(values) + 1))
-    store.rows(f"INSERT INTO calibration VALUES ({marks}, now())", [number, *values])
+    for row in rows:
+        marks = ", ".join("?" * (len(row) + 1))
+        store.rows(f"INSERT INTO calibration VALUES ({marks}, now())", [number, *row])
     return number
 
 
-def earlier_tries(store: Store, judge_id: str, tried: Calibration) -> int:
-    """How often the same rule with the same judge found no threshold before, on fewer labels."""
+def earlier_tries(store: Store, judge_id: str, score: str, group_by: str | None, tried: GroupCalibration) -> int:
+    """How often the same rule with the same judge and signal found no threshold before, on fewer labels."""
+    found = tried.found
     return store.count(
         """SELECT count(DISTINCT n) FROM calibration
-        WHERE threshold IS NULL AND n > 0 AND n < ? AND judge_id = ? AND guarantee = ? AND alpha = ? AND delta = ?""",
-        [tried.n, judge_id, tried.guarantee.value, str(tried.alpha), str(tried.delta)],
-    )
+        WHERE threshold IS NULL AND n > 0 AND n < ? AND judge_id = ? AND score = ? AND guarantee = ? AND alpha = ?
+          AND delta = ? AND group_by IS NOT DISTINCT FROM ? AND group_name IS NOT DISTINCT FROM ?""",
+        [
+            found.n, judge_id, score, found.guarantee.value, str(found.alpha), str(found.delta), group_by, tried.name,
+        ],
+    )  # fmt: skip

@@ -26,11 +26,16 @@ GROUP = 1_024
 _JUDGMENT = pa.schema(
     [
         ("pair_id", pa.string()), ("judge_id", pa.string()), ("pair_order", pa.string()),
-        ("logprob_a", pa.float64()), ("logprob_b", pa.float64()), ("label_mass", pa.float64()),
+        ("logprob_a", pa.float64()), ("logprob_b", pa.float64()), ("logprob_tie", pa.float64()),
+        ("label_mass", pa.float64()),
         ("status", pa.string()), ("reason", pa.string()),
         ("prompt_tokens", pa.int32()), ("cached_tokens", pa.int32()), ("seconds", pa.float64()),
     ]
 )  # fmt: skip
+
+
+PANEL = "panel"
+"""The engine of a judge that is several judges together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ def add_judgments(store: Store, judge_id: str, judgments: Sequence[Judgment]) ->
         "pair_order": [j.order.value for j in judgments],
         "logprob_a": [j.logprob_a for j in judgments],
         "logprob_b": [j.logprob_b for j in judgments],
+        "logprob_tie": [j.logprob_tie for j in judgments],
         "label_mass": [j.label_mass for j in judgments],
         "status": ["ok" if j.failed is None else "failed" for j in judgments],
         "reason": [j.failed or j.note for j in judgments],
@@ -74,23 +80,27 @@ def add_judgments(store: Store, judge_id: str, judgments: Sequence[Judgment]) ->
         "seconds": [j.seconds for j in judgments],
     }
     with store.incoming(pa.table(columns, schema=_JUDGMENT)):
-        store.rows("INSERT INTO judgment SELECT * FROM incoming")
+        store.rows("INSERT INTO judgment BY NAME SELECT * FROM incoming")
 
 
-def find_pending(store: Store, judge_id: str) -> Pending:
+def find_pending(store: Store, judge_id: str, *, band: bool = False) -> Pending:
     """Work out which pairs of the input lack a judgment, in which order; failed ones are asked again.
 
     Both orders of a pair, and all pairs of a prompt, are made neighbours, so that a prefix cache serves them.
+
+    Args:
+        band: look only at the pairs of `store.decisions.hold_band`.
     """
+    wanted = "input_row" + (" SEMI JOIN band USING (pair_id)" if band else "")
     with store.transaction():
         retried = store.count(
-            """SELECT count(*) FROM judgment
-            WHERE judge_id = ? AND status = 'failed' AND pair_id IN (SELECT pair_id FROM input_row)""",
+            f"""SELECT count(*) FROM judgment
+            WHERE judge_id = ? AND status = 'failed' AND pair_id IN (SELECT pair_id FROM {wanted})""",
             [judge_id],
         )
         store.rows(
-            """CREATE OR REPLACE TEMP TABLE pending AS
-            WITH wanted AS (SELECT pair_id, min(position) AS position FROM input_row GROUP BY pair_id),
+            f"""CREATE OR REPLACE TEMP TABLE pending AS
+            WITH wanted AS (SELECT pair_id, min(position) AS position FROM {wanted} GROUP BY pair_id),
             answered AS (
                 SELECT pair_id, bool_or(pair_order = 'ab') AS ab, bool_or(pair_order = 'ba') AS ba
                 FROM judgment WHERE judge_id = ? AND status = 'ok' GROUP BY pair_id
@@ -105,16 +115,16 @@ def find_pending(store: Store, judge_id: str) -> Pending:
             FROM unanswered ORDER BY number""",
             [judge_id],
         )
-    pairs = store.count("SELECT count(DISTINCT pair_id) FROM input_row")
+    pairs = store.count(f"SELECT count(DISTINCT pair_id) FROM {wanted}")
     questions = store.count("SELECT coalesce(sum(ab::INT + ba::INT), 0)::BIGINT FROM pending")
     return Pending(questions, 2 * pairs - questions, retried)
 
 
 def forget_failures(store: Store, judge_id: str) -> None:
-    """Take out failed judgments of the input, about to be asked for again."""
+    """Take out the failed judgments that `find_pending` found, about to be asked for again."""
     store.rows(
         """DELETE FROM judgment
-        WHERE judge_id = ? AND status = 'failed' AND pair_id IN (SELECT pair_id FROM input_row)""",
+        WHERE judge_id = ? AND status = 'failed' AND pair_id IN (SELECT pair_id FROM pending)""",
         [judge_id],
     )
 
@@ -176,8 +186,13 @@ def stored_judge(store: Store, judge_id: str) -> JudgeInfo:
 
 
 def latest_judge(store: Store) -> JudgeInfo | None:
-    """The judge of the latest calibration."""
+    """The judge of the latest calibration, or the panel."""
     return _stored_judge(store, "(SELECT judge_id FROM calibration ORDER BY calibration_id DESC LIMIT 1)", [])
+
+
+def members(store: Store, judge: JudgeInfo) -> list[JudgeInfo]:
+    """The judges of a panel; of one that is none, itself."""
+    return [stored_judge(store, member) for member in judge.settings["judges"]] if judge.engine == PANEL else [judge]
 
 
 def _stored_judge(store: Store, which: str, values: list[str]) -> JudgeInfo | None:

@@ -16,7 +16,8 @@ class Label:
     """One person's verdict on one pair, in pair identity.
 
     Attributes:
-        origin: what the label was asked for; a pair of the calibration draw counts as drawn whatever this says.
+        origin: what the label was asked for; a pair of the calibration draw counts as drawn whatever this says, and one
+            of the audit as audited.
         left_side: which response stood left; None where the label does not come from a queue.
     """
 
@@ -83,7 +84,10 @@ def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
     with store.transaction(), store.incoming(table):
         added, superseded = _add(
             store,
-            """SELECT * FROM incoming
+            """SELECT incoming.* REPLACE (if(origin = 'review' AND pair_id IN (
+                       SELECT pair_id FROM audit JOIN decision USING (pair_id) WHERE decision = 'accept'
+                   ), 'audit', origin) AS origin), coalesce(after_number, 0) AS after_number
+            FROM incoming LEFT JOIN recheck USING (pair_id)
             QUALIFY row_number() OVER (PARTITION BY pair_id, annotator ORDER BY number DESC) = 1""",
         )
     return AddedLabels(added - superseded, len(labels) - added, superseded)
@@ -107,24 +111,30 @@ def add_row_labels(store: Store, rows: str, *, pool: bool) -> int:
             store,
             f"""SELECT position AS number, pair_id, if(vote = 1, name, name || '#' || vote) AS annotator, verdict,
                        CASE WHEN {str(pool).lower()} AND {routed} THEN 'review' ELSE 'calibration' END AS origin,
-                       true AS blind, NULL::TEXT AS left_side, NULL::TEXT AS note
+                       true AS blind, NULL::TEXT AS left_side, NULL::TEXT AS note, 0 AS after_number
             FROM (SELECT *, row_number() OVER (PARTITION BY pair_id, name ORDER BY position) AS vote FROM {rows})""",
         )
     return added
 
 
 def _add(store: Store, said: str) -> tuple[int, int]:
-    """Add labels that differ from what the same annotator said last; how many, and how many of them correct it."""
+    """Add labels that differ from what the same annotator said last; how many, and how many of them correct it.
+
+    Of a pair that came back in doubt, only what was said since (after `after_number`) is compared: to say the same once
+    more is to say something.
+    """
     store.rows(
         f"""CREATE OR REPLACE TEMP TABLE fresh AS
         SELECT said.*, l.verdict IS NOT NULL AS supersedes
-        FROM ({said}) said LEFT JOIN latest_label l USING (pair_id, annotator)
+        FROM ({said}) said LEFT JOIN latest_label l
+            ON l.pair_id = said.pair_id AND l.annotator = said.annotator AND l.number > said.after_number
         WHERE (said.verdict, said.note) IS DISTINCT FROM (l.verdict, l.note)"""
     )
     store.rows(
         """INSERT INTO human_label (pair_id, annotator, verdict, origin, blind, left_side, note)
         SELECT pair_id, annotator, verdict,
-               CASE WHEN pair_id IN (SELECT pair_id FROM draw) THEN 'calibration' ELSE origin END,
+               CASE WHEN after_number > 0 THEN 'review'
+                    WHEN pair_id IN (SELECT pair_id FROM draw) THEN 'calibration' ELSE origin END,
                blind, left_side, note
         FROM fresh ORDER BY number"""
     )

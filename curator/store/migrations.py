@@ -5,14 +5,34 @@ Each step runs in one transaction with the row that records it.
 
 from __future__ import annotations
 
+_VERDICT = """
+        WITH voice AS ({voices}), vote AS (
+            SELECT pair_id, verdict, count(*) AS votes FROM voice WHERE verdict <> 'skip' GROUP BY ALL
+        ), best AS (
+            SELECT pair_id, CASE WHEN count(*) = 1 THEN any_value(verdict) ELSE 'tie' END AS verdict
+            FROM (SELECT * FROM vote QUALIFY votes = max(votes) OVER (PARTITION BY pair_id)) GROUP BY pair_id
+        )
+        SELECT l.pair_id, coalesce(any_value(best.verdict), 'skip') AS verdict,
+               bool_or(l.origin = 'calibration') AS random, bool_and(l.blind) AS blind, max(l.number) AS number
+        FROM voice l LEFT JOIN best USING (pair_id) GROUP BY l.pair_id
+"""
+"""One verdict a pair, from the labels of a query: the most frequent; equal counts are a tie. Of step 1."""
+
+_FIRST = "SELECT * FROM word WHERE NOT again"
+_LAST = """
+            SELECT * FROM word WHERE again = (pair_id IN (
+                SELECT pair_id FROM human_label JOIN recheck USING (pair_id)
+                WHERE number > after_number AND verdict <> 'skip'))
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     # 1: the tables of the first release. No primary keys: an index over millions of content hashes costs more memory
     # than the rows, and the one writer adds only what an anti-join shows to be new.
-    """
+    f"""
     CREATE TABLE pair (
         pair_id VARCHAR NOT NULL,        -- content hash of prompt and responses, as given
         prompt_id VARCHAR NOT NULL,      -- content hash of the prompt alone
-        prompt VARCHAR NOT NULL,         -- JSON: [{"role", "content"}, ...]
+        prompt VARCHAR NOT NULL,         -- JSON: [{{"role", "content"}}, ...]
         response_a VARCHAR NOT NULL,
         response_b VARCHAR NOT NULL,
         metadata VARCHAR NOT NULL,       -- JSON: the row's other fields
@@ -31,7 +51,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE judge (
         judge_id VARCHAR NOT NULL,       -- content hash of name, engine and settings
         name VARCHAR NOT NULL,
-        engine VARCHAR NOT NULL,         -- sglang | embedded | recorded
+        engine VARCHAR NOT NULL,         -- sglang | embedded | recorded | panel (several judges as one)
         settings VARCHAR NOT NULL,       -- JSON: model, weights, template, labels, ...
         details VARCHAR NOT NULL,        -- JSON: what makes no other judge (the server's version)
         demonstration BOOLEAN NOT NULL   -- too small to be trusted with real data
@@ -42,12 +62,14 @@ MIGRATIONS: tuple[str, ...] = (
         pair_order VARCHAR NOT NULL,     -- ab | ba: which response was shown first
         logprob_a DOUBLE,                -- of response a, whichever place it had
         logprob_b DOUBLE,
-        label_mass DOUBLE,               -- probability of both labels together
+        logprob_tie DOUBLE,              -- of the label for "equal"; NULL: the judge was given none
+        label_mass DOUBLE,               -- probability of the labels together
         status VARCHAR NOT NULL,         -- ok | failed
         reason VARCHAR,                  -- why it failed, or what was done to the texts
         prompt_tokens INTEGER,
         cached_tokens INTEGER,
-        seconds DOUBLE
+        seconds DOUBLE,
+        stated_p_a DOUBLE                -- P(a preferred) by the judge's own words, where it said how sure it is
     );
     CREATE SEQUENCE label_number;
     CREATE TABLE human_label (           -- append-only: the latest of an annotator counts
@@ -55,7 +77,7 @@ MIGRATIONS: tuple[str, ...] = (
         pair_id VARCHAR NOT NULL,
         annotator VARCHAR NOT NULL,
         verdict VARCHAR NOT NULL,        -- a | b | tie | skip
-        origin VARCHAR NOT NULL,         -- calibration | review
+        origin VARCHAR NOT NULL,         -- calibration | review | audit
         blind BOOLEAN NOT NULL,
         left_side VARCHAR,               -- a | b: which response stood left; NULL: not from a queue
         note VARCHAR,
@@ -66,16 +88,32 @@ MIGRATIONS: tuple[str, ...] = (
         draw_number INTEGER NOT NULL,
         position BIGINT NOT NULL
     );
+    CREATE TABLE audit (                 -- accepted pairs, drawn at random to see what error was bought
+        pair_id VARCHAR NOT NULL,
+        calibration_id INTEGER NOT NULL, -- the calibration that accepted it when it was drawn
+        share DOUBLE NOT NULL,           -- of the accepted pairs, asked for then
+        recorded_at TIMESTAMPTZ DEFAULT now()
+    );
+    CREATE TABLE recheck (               -- pairs whose labels judges contradict: people are asked again
+        pair_id VARCHAR NOT NULL,
+        after_number BIGINT NOT NULL,    -- the latest label before: those with larger numbers were given in doubt
+        recorded_at TIMESTAMPTZ DEFAULT now()
+    );
     CREATE TABLE score (                 -- of the latest judge, over the latest input
         pair_id VARCHAR NOT NULL,
         judge_id VARCHAR NOT NULL,
         p_a DOUBLE NOT NULL,
-        log_odds DOUBLE NOT NULL,
+        p_b DOUBLE NOT NULL,
+        p_tie DOUBLE NOT NULL,           -- 0 where the judge was given no label for "equal"
+        log_odds DOUBLE NOT NULL,        -- of the response with more than half of the probability; 0: neither has
         bpe DOUBLE NOT NULL
     );
-    CREATE TABLE calibration (           -- append-only
+    CREATE TABLE calibration (           -- append-only; with --group-by, one row a group
         calibration_id INTEGER NOT NULL,
+        group_by VARCHAR,                -- field of the raw rows
+        group_name VARCHAR,              -- its value; NULL with group_by: the groups too small for their own threshold
         judge_id VARCHAR NOT NULL,
+        score VARCHAR NOT NULL,          -- the signal that ranks pairs (curator.signals)
         guarantee VARCHAR NOT NULL,
         alpha VARCHAR NOT NULL,          -- exact: a fraction as text
         delta VARCHAR NOT NULL,
@@ -112,25 +150,26 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE VIEW latest_label AS
         SELECT * FROM human_label
         QUALIFY row_number() OVER (PARTITION BY pair_id, annotator ORDER BY number DESC) = 1;
-    CREATE VIEW label AS                 -- one verdict a pair: the most frequent; equal counts are a tie
-        WITH vote AS (
-            SELECT pair_id, verdict, count(*) AS votes FROM latest_label WHERE verdict <> 'skip' GROUP BY ALL
-        ), best AS (
-            SELECT pair_id, CASE WHEN count(*) = 1 THEN any_value(verdict) ELSE 'tie' END AS verdict
-            FROM (SELECT * FROM vote QUALIFY votes = max(votes) OVER (PARTITION BY pair_id)) GROUP BY pair_id
-        )
-        SELECT l.pair_id, coalesce(any_value(best.verdict), 'skip') AS verdict,
-               bool_or(l.origin = 'calibration') AS random, bool_and(l.blind) AS blind, max(l.number) AS number
-        FROM latest_label l LEFT JOIN best USING (pair_id) GROUP BY l.pair_id;
+    CREATE VIEW word AS                  -- the latest of each annotator, before and after the pair came back in doubt
+        SELECT human_label.*, coalesce(number > after_number, false) AS again
+        FROM human_label LEFT JOIN recheck USING (pair_id)
+        QUALIFY row_number() OVER (PARTITION BY pair_id, annotator, again ORDER BY number DESC) = 1;
+    CREATE VIEW label AS                 -- one verdict a pair; of a pair that came back, what was said then
+        {_VERDICT.format(voices=_LAST)};
+    CREATE VIEW first_label AS           -- one verdict a pair, from what was said before anybody doubted it
+        {_VERDICT.format(voices=_FIRST)};
+    CREATE VIEW recheck_waiting AS
+        SELECT pair_id FROM recheck r
+        WHERE NOT EXISTS (SELECT 1 FROM human_label h WHERE h.pair_id = r.pair_id AND h.number > r.after_number);
     CREATE VIEW calibration_label AS     -- labels that may set a threshold: blind, and of a random draw
         WITH drawn AS (
             -- A pair labelled for review before it was drawn would count while its fellows still wait: such a draw
             -- counts only when all of it is labelled, or labels would be kept or dropped by how hard a pair is.
             SELECT pair_id, bool_and(verdict IS NOT NULL) OVER (PARTITION BY draw_number) AS complete,
                    bool_or(verdict IS NOT NULL AND NOT random) OVER (PARTITION BY draw_number) AS mixed
-            FROM draw LEFT JOIN label USING (pair_id)
+            FROM draw LEFT JOIN first_label USING (pair_id)
         )
-        SELECT pair_id, verdict FROM label LEFT JOIN drawn USING (pair_id)
+        SELECT pair_id, verdict FROM first_label LEFT JOIN drawn USING (pair_id)
         WHERE blind AND CASE WHEN drawn.pair_id IS NULL THEN random ELSE complete OR NOT mixed END;
     """,
 )

@@ -24,23 +24,40 @@ _FINAL = """
 """
 """The pairs of the data set: people's verdicts first of all, then accepted auto labels."""
 
-_TASK = """
-    SELECT pair_id, draw.draw_number, draw.position AS drawn_at, s.bpe, input.position
-    FROM input LEFT JOIN decision d USING (pair_id) LEFT JOIN draw USING (pair_id) LEFT JOIN score s USING (pair_id)
-    WHERE role = 'pool' AND pair_id NOT IN (SELECT pair_id FROM label)
-      AND (draw.pair_id IS NOT NULL OR coalesce(d.decision, 'abstain') = 'abstain')
+_WAITS = """
+    role = 'pool' AND (w.pair_id IS NOT NULL OR l.verdict IS NULL AND (
+        draw.pair_id IS NOT NULL OR audit.pair_id IS NOT NULL OR coalesce(d.decision, 'abstain') = 'abstain'))
+"""
+"""Which pairs are tasks for people."""
+
+_PLACES = """
+    input LEFT JOIN label l USING (pair_id) LEFT JOIN decision d USING (pair_id) LEFT JOIN draw USING (pair_id)
+    LEFT JOIN audit USING (pair_id) LEFT JOIN recheck_waiting w USING (pair_id) LEFT JOIN score s USING (pair_id)
+"""
+
+# Pairs of the audit, and those that come back in doubt, stand at random places among those that the judge abstained on:
+# neither their place nor their form tells them apart. Yet another hash decides, or audited pairs would stand together.
+_TASK = f"""
+    SELECT pair_id, drawn, drawn_at, again,
+           if(hidden, (count(*) FILTER (NOT hidden AND drawn IS NULL) OVER () + 1)
+                      * (md5_number_lower('place' || $seed || pair_id) / 18446744073709551616),
+              row_number() OVER (PARTITION BY hidden, drawn IS NULL ORDER BY bpe DESC NULLS LAST, position)) AS place
+    FROM (
+        SELECT pair_id, s.bpe, input.position, w.pair_id IS NOT NULL AS again, draw.position AS drawn_at,
+               if(again, NULL, draw_number) AS drawn, drawn IS NULL AND (again OR d.decision = 'accept') AS hidden
+        FROM {_PLACES} WHERE {_WAITS}
+    )
 """
 
 # Sorted before the lines are made: DuckDB sorts three texts faster than one as long. The coin for the sides is that of
-# curator.pair.first_by_hash.
+# curator.pair.first_by_hash; a pair that comes back in doubt shows its sides the other way round.
 _QUEUE = f"""
     SELECT '{{"pair_id":"' || pair_id || '","prompt":' || prompt
            || ',"left":' || to_json(if(a_left, response_a, response_b))::VARCHAR
            || ',"right":' || to_json(if(a_left, response_b, response_a))::VARCHAR
            || ',"label":null,"annotator":null,"note":null}}' || chr(10) AS line
-    FROM (SELECT pair_id, prompt, response_a, response_b, md5(pair_id || $seed) < '8' AS a_left
-          FROM ({_TASK}) JOIN pair USING (pair_id)
-          ORDER BY draw_number NULLS LAST, drawn_at, bpe DESC NULLS LAST, position)
+    FROM (SELECT pair_id, prompt, response_a, response_b, (md5(pair_id || $seed) < '8') <> again AS a_left
+          FROM ({_TASK}) JOIN pair USING (pair_id) ORDER BY drawn NULLS LAST, drawn_at, place, pair_id)
 """
 
 
@@ -58,7 +75,7 @@ def dataset(store: Store, batch: int = 10_000) -> Iterator[pa.RecordBatch]:
     """
     store.rows(
         f"""CREATE OR REPLACE TEMP TABLE final AS
-        SELECT pair.rowid AS place, a_chosen, if(a_chosen, s.p_a, 1 - s.p_a) AS p_chosen, s.bpe,
+        SELECT pair.rowid AS place, a_chosen, if(a_chosen, s.p_a, s.p_b) AS p_chosen, s.bpe,
                if(human, 'human', 'auto') AS label_source
         FROM ({_FINAL}) JOIN pair USING (pair_id) LEFT JOIN score s USING (pair_id) ORDER BY place"""
     )
@@ -90,7 +107,8 @@ def _answers(content: pa.Array) -> pa.Array:
 
 
 def queue(store: Store) -> Iterator[tuple[int, pa.Buffer]]:
-    """Tasks for people: the unfinished calibration draw in its order, then what the judge knows least about.
+    """Tasks for people: the unfinished calibration draw in its order, then what the judge knows least about, and among
+    it, at random places, accepted pairs of the audit and pairs whose labels are in doubt.
 
     Yields:
         How many tasks, and their lines of queue.jsonl.
@@ -106,17 +124,18 @@ def queue(store: Store) -> Iterator[tuple[int, pa.Buffer]]:
 def counts(store: Store) -> dict[str, Any]:
     """What the store holds about the latest input."""
     return store.records(
-        """SELECT count(*) AS pairs,
+        f"""SELECT count(*) AS pairs,
                count(*) FILTER (l.verdict IS NOT NULL) AS labelled,
                count(*) FILTER (c.pair_id IS NOT NULL) AS calibration_labels,
                count(*) FILTER (s.pair_id IS NOT NULL) AS judged,
+               count(*) FILTER (s.p_tie > s.p_a AND s.p_tie > s.p_b) AS judge_ties,
                count(*) FILTER (l.verdict IS NULL AND d.decision = 'accept') AS auto_labelled,
-               count(*) FILTER (l.verdict IS NULL AND (
-                   draw.pair_id IS NOT NULL OR coalesce(d.decision, 'abstain') = 'abstain')) AS waiting,
-               count(*) FILTER (l.verdict IS NULL AND draw.pair_id IS NOT NULL) AS waiting_for_calibration
-        FROM input LEFT JOIN label l USING (pair_id) LEFT JOIN calibration_label c USING (pair_id)
-             LEFT JOIN score s USING (pair_id) LEFT JOIN decision d USING (pair_id) LEFT JOIN draw USING (pair_id)
-        WHERE role = 'pool'"""
+               count(*) FILTER ({_WAITS}) AS waiting,
+               count(*) FILTER (l.verdict IS NULL AND draw.pair_id IS NOT NULL) AS waiting_for_calibration,
+               count(*) FILTER (l.verdict IS NULL AND draw.pair_id IS NULL AND audit.pair_id IS NOT NULL
+                                AND d.decision = 'accept') AS waiting_for_audit,
+               count(w.pair_id) AS waiting_again
+        FROM {_PLACES} LEFT JOIN calibration_label c USING (pair_id) WHERE role = 'pool'"""
     )[0]
 
 

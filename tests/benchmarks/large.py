@@ -97,7 +97,7 @@ def options(folder: Path) -> Any:
 
     return LabelOptions(
         raw=str(folder / "raw.jsonl"), out=folder / "phases", db=folder / "phases" / "curator.duckdb",
-        rule=Rule(alpha=exact(ALPHA)), judge=JudgeChoice(log=str(folder / "log.jsonl")),
+        rule=Rule(alpha=exact(ALPHA)), judges=(JudgeChoice(log=str(folder / "log.jsonl")),),
     )  # fmt: skip
 
 
@@ -132,12 +132,12 @@ def judgments(folder: Path) -> dict[str, float]:
 
     recording._read = watched
     with open_store(chosen.db) as store:
-        whole = timed(lambda: recording.read_judgments(store, chosen.judge.log, None, Progress()))
+        whole = timed(lambda: recording.read_judgments(store, chosen.judges[0].log, None, Progress()))
     return {"reading": reading, "whole": whole}
 
 
 def decide(folder: Path) -> float:
-    from curator import pipeline
+    from curator import deciding
     from curator.pair import JudgeInfo
     from curator.store import open_store
     from curator.store.judgments import stored_judge
@@ -145,8 +145,8 @@ def decide(folder: Path) -> float:
     chosen = options(folder)
     with open_store(chosen.db) as store:
         judge: JudgeInfo = stored_judge(store, store.rows("SELECT judge_id FROM judge")[0][0])
-        seconds = timed(lambda: pipeline.decide(store, judge, chosen.rule))
-        pipeline.recalibrate(store, chosen.rule)
+        seconds = timed(lambda: deciding.decide(store, judge, chosen.rule))
+        deciding.recalibrate(store, chosen.rule)
     return seconds
 
 
@@ -164,14 +164,14 @@ def export(folder: Path) -> dict[str, float]:
 
 def queue(folder: Path) -> dict[str, float]:
     """Every pair without a label as a task: nothing is accepted at such an alpha."""
-    from curator import pipeline
+    from curator import deciding, pipeline
     from curator.conformal import exact
     from curator.options import Rule
     from curator.store import open_store
 
     chosen, tasks = options(folder), 0
     with open_store(chosen.db) as store:
-        pipeline.recalibrate(store, Rule(alpha=exact("0.000001")))
+        deciding.recalibrate(store, Rule(alpha=exact("0.000001")))
         start = time.perf_counter()
         tasks = pipeline.export_queue(store, chosen.out / "all-queue.jsonl")
         seconds = time.perf_counter() - start

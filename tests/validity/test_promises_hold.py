@@ -3,16 +3,12 @@
 Each bound is the promise itself plus three Monte Carlo standard errors; seeds are fixed. To see the figures:
 
     pytest -m validity -s
-
-A population is two functions of u, uniform on (0, 1): how sure the judge is of the pair, and how likely it is wrong.
-Calibration rows and batch are drawn from it alike, and its risk above any threshold is known without simulation.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 
@@ -21,104 +17,22 @@ import pytest
 from numpy.typing import NDArray
 
 from curator.conformal import Guarantee, accept, calibrate
+from tests.validity.populations import Bools, Floats, generator
+from tests.validity.simulation import (
+    ALPHA,
+    BATCH,
+    DELTA,
+    DRAWS,
+    MARGIN_OF_SHARE,
+    POPULATIONS,
+    ROWS,
+    Run,
+    error_of_mean,
+    false_share,
+    simulate,
+)
 
 pytestmark = pytest.mark.validity
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-
-ALPHA, DELTA, DRAWS, BATCH = 0.1, 0.1, 4000, 500
-RULES = list(Guarantee)
-SIZES = (100, 500)
-MARGIN_OF_SHARE = 3 * math.sqrt(DELTA * (1 - DELTA) / DRAWS)
-
-
-def unjudged_slivers(u: Floats) -> Floats:
-    """Sureness, except that about one pair in four, more among the hard ones, was not judged.
-
-    Thin alternating slivers of u, rather than a coin, keep the population a function of u alone.
-    """
-    return np.where((u * 1000) % 1 < 0.1 + 0.3 * u, -np.inf, 1 - u)
-
-
-@dataclass(frozen=True, eq=False)
-class Population:
-    """`score(u)` and `risk(u)`, the probability of a wrong label; small u is what the judge is surer of."""
-
-    score: Callable[[Floats], Floats]
-    risk: Callable[[Floats], Floats]
-
-    def draw(self, rng: np.random.Generator, size: int) -> tuple[Floats, Bools]:
-        u = rng.random(size)
-        return self.score(u), rng.random(size) < self.risk(u)
-
-    def above(self, thresholds: list[float | None]) -> tuple[Floats, Floats]:
-        """Share of the population at or above each threshold, and share that is there and wrong; 0 for none."""
-        u = (np.arange(200_000) + 0.5) / 200_000
-        scores, risks = self.score(u), self.risk(u)
-        order = np.argsort(-scores, kind="stable")
-        wrong = np.concatenate([[0.0], np.cumsum(risks[order])]) / u.size
-        cuts = np.array([np.inf if t is None else -t for t in thresholds])
-        counts = np.where(np.isinf(cuts), 0, np.searchsorted(-scores[order], cuts, side="right"))
-        return counts / u.size, wrong[counts]
-
-
-POPULATIONS = {
-    # The stated sureness says how often the judge is wrong: hardly ever at first, a coin toss at last; 16.7% overall.
-    "calibrated": Population(lambda u: 1 - u, lambda u: u**2 / 2),
-    # The judge is wrong 7 times in 100 even where it is surest, and sureness tells little; 15% overall.
-    "overconfident": Population(lambda u: 1 - u, lambda u: 0.07 + 0.16 * u),
-    # Bare verdicts of a few repeats: five levels, of which the first four together are wrong 8% of the time.
-    "five tied levels": Population(
-        lambda u: -np.floor(5 * u), lambda u: np.array([0.02, 0.05, 0.10, 0.15, 0.35])[(5 * u).astype(int)]
-    ),
-    # No threshold is any good, and a draw of luck is all that can let pairs through.
-    "constant risk": Population(lambda u: 1 - u, lambda u: np.full(u.shape, ALPHA + 0.02)),
-    # One pair in four has no verdict, more often a hard one, in calibration and batch alike.
-    "a quarter unjudged": Population(unjudged_slivers, lambda u: u**2 / 2),
-}
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one rule did in every draw; shape (draws,) each. Where nothing is accepted, the rates are 0."""
-
-    fdp: Floats
-    accepted: Floats
-    coverage: Floats
-    wrong: Floats
-
-    @property
-    def risk(self) -> Floats:
-        """Error rate of the population above the threshold."""
-        return np.divide(self.wrong, self.coverage, out=np.zeros_like(self.wrong), where=self.coverage > 0)
-
-
-def generator(*key: object) -> np.random.Generator:
-    """A stream of its own for each setting, so that adding one leaves the others as they were; all rules see one."""
-    return np.random.default_rng(list(repr(key).encode()))
-
-
-def false_share(chosen: Bools, wrong: Bools) -> float:
-    return float((chosen & wrong).sum() / max(1, chosen.sum()))
-
-
-@cache
-def simulate(name: str, n: int, m: int, rule: Guarantee) -> Run:
-    population, rng = POPULATIONS[name], generator(name, n, m)
-    thresholds: list[float | None] = []
-    fdp, accepted = np.zeros(DRAWS), np.zeros(DRAWS)
-    for i in range(DRAWS):
-        (scores, errors), (pool, wrong) = population.draw(rng, n), population.draw(rng, m)
-        found = calibrate(scores, errors, pool, guarantee=rule)
-        chosen = accept(pool, found.threshold)
-        fdp[i], accepted[i] = false_share(chosen, wrong), chosen.mean()
-        thresholds.append(found.threshold)
-    return Run(fdp, accepted, *population.above(thresholds))
-
-
-def error_of_mean(values: Floats) -> float:
-    return float(values.std(ddof=1) / math.sqrt(values.size))
 
 
 Report = Callable[..., None]
@@ -141,9 +55,7 @@ def report() -> Iterator[Report]:
 # ------------------------------------------------------------------------------------------- the three promises
 
 
-@pytest.mark.parametrize("m", [20, BATCH])
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("name", POPULATIONS)
+@pytest.mark.parametrize(("name", "n", "m"), [(*row, BATCH) for row in ROWS] + [(*row, 20) for row in ROWS[:10]])
 def test_fdr(name: str, n: int, m: int, report: Report) -> None:
     """E[wrong among accepted / accepted] <= alpha, in batches large and small."""
     got = simulate(name, n, m, Guarantee.FDR)
@@ -153,8 +65,7 @@ def test_fdr(name: str, n: int, m: int, report: Report) -> None:
     assert mean <= ALPHA + margin
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("name", POPULATIONS)
+@pytest.mark.parametrize(("name", "n"), ROWS)
 def test_pac(name: str, n: int, report: Report) -> None:
     """The population's error rate above the threshold exceeds alpha in at most a share delta of the draws."""
     got = simulate(name, n, BATCH, Guarantee.PAC)
@@ -164,8 +75,7 @@ def test_pac(name: str, n: int, report: Report) -> None:
     assert exceeded <= DELTA + MARGIN_OF_SHARE
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("name", POPULATIONS)
+@pytest.mark.parametrize(("name", "n"), ROWS)
 def test_scope(name: str, n: int, report: Report) -> None:
     """P(the next pair is accepted and wrong) <= alpha; known for each draw, so that no further coin is tossed."""
     got = simulate(name, n, BATCH, Guarantee.SCOPE)

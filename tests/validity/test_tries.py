@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curator.conformal import Guarantee, accept, calibrate, exact, labels_missing, labels_needed
-from tests.validity.test_promises_hold import ALPHA, BATCH, POPULATIONS
+from curator.conformal import Guarantee, accept, calibrate, exact
+from curator.sizing import labels_missing, labels_needed
+from tests.validity.simulation import ALPHA, BATCH, POPULATIONS
 
 pytestmark = pytest.mark.validity
 

@@ -1,0 +1,104 @@
+"""Reads what judges said about the input and makes one score a pair of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curator.combining import Combine, Combined, Missing, Panel, combine
+from curator.errors import InputError
+from curator.options import Rule
+from curator.pair import JudgeInfo
+from curator.preference import Preference, preference
+from curator.signals import OF_ONE_JUDGE, Replies, Signal, of_judge, of_replies
+from curator.store import Store
+from curator.store.decisions import VERDICTS, Judged, judged_pairs
+from curator.store.judgments import PANEL, members
+
+Floats = NDArray[np.float64]
+
+A, B = np.int8(VERDICTS.index("a")), np.int8(VERDICTS.index("b"))
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Every pair of the input with its score.
+
+    Attributes:
+        judges: those of the panel, or the only one.
+        each: log-odds of each judge, by the signal that ranks pairs; shape (n_judges, n_pairs), NaN without a verdict.
+        combined: what they come to together.
+        preference: the same of the pairs that have a verdict, with its probabilities and entropy.
+    """
+
+    judges: Sequence[JudgeInfo]
+    known: Judged
+    each: Floats
+    combined: Combined
+    preference: Preference
+
+
+def panel_judge(judges: Sequence[JudgeInfo], panel: Panel) -> JudgeInfo:
+    """Several judges as one, which has an id of its own; one alone is itself.
+
+    Raises:
+        InputError: one judge alone is to be weighed, or to hand pairs on.
+    """
+    if len(judges) == 1:
+        if panel.cascades or panel.combine is Combine.FITTED:
+            raise InputError(f"{judges[0].name} is the only judge: a cascade, or fitted weights, need several")
+        return judges[0]
+    return JudgeInfo(
+        name=(" > " if panel.cascades else " + ").join(judge.name for judge in judges),
+        engine=PANEL,
+        settings={"judges": [judge.judge_id for judge in judges], **asdict(panel)},
+        demonstration=any(judge.demonstration for judge in judges),
+    )
+
+
+def panel_of(judge: JudgeInfo) -> Panel:
+    """How the judges of a panel work together, from its settings."""
+    if judge.engine != PANEL:
+        return Panel()
+    values = {name: value for name, value in judge.settings.items() if name != "judges"}
+    return Panel(**{**values, "combine": Combine(values["combine"]), "missing": Missing(values["missing"])})
+
+
+def score_input(store: Store, judge: JudgeInfo, rule: Rule) -> Scored:
+    """Score every pair of the input with a judge, or a panel of them. See `judged_pairs` for the table it leaves."""
+    return score_judges(store, members(store, judge), panel_of(judge), rule)
+
+
+def score_judges(store: Store, judges: Sequence[JudgeInfo], panel: Panel, rule: Rule) -> Scored:
+    """Score every pair of the input with some judges: all of a panel, or those of a cascade that have been asked.
+
+    Raises:
+        InputError: a judge has not said how sure it is, and that is to rank the pairs.
+    """
+    known = judged_pairs(
+        store, [judge.judge_id for judge in judges], rule.min_label_mass,
+        fit_fraction=panel.fit_fraction, group_by=rule.group_by,
+    )  # fmt: skip
+    side = np.select([known.verdict == A, known.verdict == B], [1, -1], 0)
+    kind = rule.score if rule.score in OF_ONE_JUDGE else Signal.BPE
+    try:
+        each = np.array([of_judge(kind, replies) for replies in known.replies])
+    except ValueError as error:
+        raise InputError(f"--score {rule.score}: {error}") from None
+    combined = combine(each, panel, known.fits, side, float(rule.alpha) / 2)
+    if kind is not rule.score:
+        combined = replace(combined, log_odds=of_replies(rule.score, known.replies, combined.log_odds))
+        if len(judges) == 1:
+            each = combined.log_odds[None]
+    return Scored(judges, known, each, combined, _shown(rule.score, known.replies, combined))
+
+
+def _shown(score: Signal, replies: Sequence[Replies], combined: Combined) -> Preference:
+    """Probabilities and entropies of the pairs that have a verdict."""
+    if score is Signal.BPE and len(replies) == 1:
+        return preference(*replies[0].of(replies[0].answered))
+    odds = combined.log_odds[~np.isnan(combined.log_odds)]
+    return preference(odds, odds)
