@@ -141,6 +141,16 @@ def test_other_panels() -> None:
     assert "not known: the judgments were recorded elsewhere" in text
 
 
+def test_a_page_bears_any_number_of_groups() -> None:
+    one = full_result()["groups"][0]
+    groups = [{**one, "group": f"group {i}"} for i in range(20_000)]
+    text = page(Content(full_result(groups=groups)))
+    assert "19,800 more groups are in run.json" in text
+    assert "group 199" in text
+    assert "group 200" not in text
+    assert len(text) < 200_000
+
+
 def test_what_a_judge_goes_by() -> None:
     bias = {"first_shown_preferred": 0.61, "longer_preferred": 0.66, "longer_preferred_there": 0.7,
             "longer_preferred_by_people": 0.52}  # fmt: skip

@@ -28,6 +28,10 @@ CHARACTERS, LINES = 500, 10
 """Of a text of a pair, so much is shown."""
 
 
+MOST_GROUPS = 200
+"""Groups that the page has; `run.json` has them all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """What a page is made of.
@@ -67,6 +71,7 @@ def page(content: Content) -> str:
         judge_rows=_judge_rows(result),
         group_columns=_GROUP_COLUMNS,
         group_rows=_group_rows(result),
+        groups_left_out=max(0, len(result["groups"] or []) - MOST_GROUPS),
         group_promises=_group_promises(result),
         first_shown=_first_shown(result["judge"]),
         audit=None if result["audit"] is None else audit_sentence(result["audit"]),
@@ -110,14 +115,14 @@ def _group_rows(result: Result) -> list[tuple[str, ...]]:
             _group_name(group), *(_number(group[name]) for name in ("n", "errors", "accepted", "pool")),
             share(group["coverage"]), _number(None if group["threshold"] is None else group["threshold"]["bpe"], ".4g"),
         )
-        for group in result["groups"] or []
+        for group in (result["groups"] or [])[:MOST_GROUPS]
     ]  # fmt: skip
 
 
 def _group_promises(result: Result) -> dict[str, list[str]]:
     """Each promise with the groups in which it holds."""
     found: dict[str, list[str]] = {}
-    for group in result["groups"] or []:
+    for group in (result["groups"] or [])[:MOST_GROUPS]:
         found.setdefault(group["promise"], []).append(_group_name(group))
     return found
 
