@@ -1,4 +1,4 @@
-"""Calibrates, within groups or for all, and accepts or abstains; and says what came of it."""
+"""Calibrates, within groups or for all pairs, and accepts or abstains."""
 
 from __future__ import annotations
 
@@ -12,25 +12,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curator.auditing import audit_result
-from curator.conformal import accept, calibrate, promise
-from curator.errors import StoreError
+from curator.conformal import accept, calibrate
 from curator.options import Rule, Ties
 from curator.pair import JudgeInfo
-from curator.preference import entropy_at
-from curator.quality import accuracy, auroc
 from curator.scoring import A, B, Scored, score_input
 from curator.sizing import labels_missing
-from curator.store import Store, views
-from curator.store.audits import draw_audit
+from curator.store import Store
 from curator.store.decisions import (
     GroupCalibration,
     add_calibration,
     calibration_ids,
-    earlier_tries,
     replace_decisions,
 )
-from curator.store.judgments import latest_judge
 
 Result = dict[str, Any]
 Bools = NDArray[np.bool_]
@@ -177,160 +170,3 @@ def _fingerprint(store: Store, verdict: NDArray[np.int8], rows: Rows) -> str:
     digest.update("".join(compress(ids, used)).encode())
     digest.update(verdict[place[used]].tobytes() + rows.sureness[place[used]].tobytes())
     return digest.hexdigest()
-
-
-def decision_result(store: Store, decided: Decided) -> Result:
-    """The part of `run.json` that is about the decision: equal for equal stores, whenever it was made."""
-    rule, judge, rows = decided.rule, decided.judge, decided.rows
-    every = [one.found for one in decided.calibrations]
-    counts = views.counts(store)
-    each = _judges(store, decided)
-    prompts, drawn = views.calibration_rows(store)
-    cuts = [found.threshold for found in every if found.threshold is not None]
-    failures: dict[str, int] = {}
-    for one in each:
-        for reason, count in one.pop("failures").items():
-            failures[reason] = failures.get(reason, 0) + count
-    return {
-        "pairs": counts["pairs"],
-        "judged": decided.judged,
-        "failed": counts["pairs"] - decided.judged,
-        "failures": failures,
-        "judge_ties": counts["judge_ties"],
-        "calibration": {
-            "n": sum(found.n for found in every), "errors": sum(found.n_errors for found in every),
-            "accepted": sum(found.k for found in every), "accepted_errors": sum(found.errors for found in every),
-            "fitted": int(np.count_nonzero(decided.scored.known.fits)), "prompts": prompts, "drawn": drawn,
-            "earlier_tries": max(
-                earlier_tries(store, judge.judge_id, rule.score, rule.group_by, one) for one in decided.calibrations
-            ),
-        },
-        "score": rule.score.value,
-        "guarantee": rule.guarantee.value,
-        "alpha": float(rule.alpha),
-        "delta": float(rule.delta),
-        "ties": rule.ties.value,
-        "threshold": _threshold(min(cuts, default=None)),
-        "group_by": rule.group_by,
-        "groups": None if rule.group_by is None else [_group(one) for one in decided.calibrations],
-        "pool": decided.pool,
-        "accepted": decided.accepted,
-        "abstained": decided.pool - decided.accepted,
-        "coverage": decided.accepted / decided.pool if decided.pool else 0.0,
-        "labels_missing": decided.missing,
-        "labelled": counts["labelled"],
-        "dataset": views.dataset_counts(store),
-        "queue": {
-            "tasks": counts["waiting"], "calibration_draw": counts["waiting_for_calibration"],
-            "audit": counts["waiting_for_audit"], "again": counts["waiting_again"],
-        },
-        "judge": {
-            "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
-            "demonstration": judge.demonstration, "settings": judge.settings, "details": judge.details,
-            "first_shown_preferred": each[0]["first_shown_preferred"] if len(each) == 1 else None,
-            **_quality(rows, rule),
-        },
-        "judges": each,
-        "panel": _panel(decided, each),
-        "promise": group_promise(decided),
-        "audit": audit_result(store),
-        "tokens": sum(one["tokens"] for one in each),
-        "cached_tokens": sum(one["cached_tokens"] for one in each),
-    }  # fmt: skip
-
-
-def _threshold(log_odds: float | None) -> Result | None:
-    if log_odds is None:
-        return None
-    return {"bpe": entropy_at(log_odds), "log_odds": log_odds if np.isfinite(log_odds) else "inf"}
-
-
-def _group(one: GroupCalibration) -> Result:
-    found = one.found
-    return {
-        "group": one.name, "n": found.n, "errors": found.n_errors, "pool": found.m,
-        "threshold": _threshold(found.threshold), "accepted": found.accepted, "coverage": found.coverage,
-        "promise": promise(found),
-    }  # fmt: skip
-
-
-def group_promise(decided: Decided) -> str:
-    """The sentence that was bought: with groups, one that holds within each of those that have a threshold."""
-    every = decided.calibrations
-    if decided.rule.group_by is None:
-        return promise(every[0].found)
-    bought = [one.found for one in every if one.found.threshold is not None]
-    if not bought:
-        return promise(max((one.found for one in every), key=lambda found: found.n))
-    return (
-        f"Within each group of {decided.rule.group_by!r} that has a threshold ({len(bought)} of {len(every)}), and not "
-        f"over all groups together: {promise(bought[0])}"
-    )
-
-
-def _judges(store: Store, decided: Decided) -> list[Result]:
-    """Each judge by itself: what it cost, how good it is, and what it would have bought alone."""
-    found = []
-    for judge, log_odds, read in zip(
-        decided.scored.judges, decided.scored.each, decided.scored.combined.read, strict=True
-    ):
-        replies = views.replies(store, judge.judge_id)
-        alone = decided.rows if len(decided.scored.each) == 1 else Rows.of(log_odds, decided.scored, decided.rule.ties)
-        found.append(
-            {
-                "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
-                "read": int(np.count_nonzero(read & decided.scored.known.in_pool)),
-                "judged": int(np.count_nonzero(~np.isnan(log_odds) & read & decided.scored.known.in_pool)),
-                **_quality(alone, decided.rule),
-                "first_shown_preferred": replies.first_shown, "failures": dict(replies.failures[:10]),
-                "tokens": replies.tokens, "cached_tokens": replies.cached_tokens,
-            }
-        )  # fmt: skip
-    return found
-
-
-def _quality(rows: Rows, rule: Rule) -> Result:
-    """How good labels and ranking are on the calibration rows, and the coverage that the rule buys without groups."""
-    uses, labelled = rows.calibrates, rows.calibrates & (rows.label != 0)
-    found = calibrate(
-        rows.sureness[uses], rows.wrong[uses], rows.sureness[rows.pool],
-        guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
-    )  # fmt: skip
-    right = ~rows.wrong[labelled]
-    return {"accuracy": accuracy(right), "auroc": auroc(rows.sureness[labelled], right), "coverage": found.coverage}
-
-
-def _panel(decided: Decided, each: Sequence[Result]) -> Result | None:
-    """How several judges were put together."""
-    if len(each) == 1:
-        return None
-    settings, made = decided.judge.settings, decided.scored.combined
-    tokens = sum(one["tokens"] for one in each)
-    return {
-        "combine": settings["combine"],
-        "missing": settings["missing"],
-        "weights": None if made.weights is None else made.weights.tolist(),
-        "cascade": None if made.edge is None else {
-            "edge": made.edge, "fitted": settings["fit_cascade"],
-            "pairs_share": each[-1]["read"] / max(1, each[0]["read"]),
-            "tokens_share": each[-1]["tokens"] / tokens if tokens else None,
-        },
-    }  # fmt: skip
-
-
-def recalibrate(store: Store, rule: Rule) -> Result:
-    """Decide anew with the latest judge's stored judgments.
-
-    Raises:
-        StoreError: nothing has been judged yet.
-    """
-    from curator import __version__
-
-    judge = latest_judge(store)
-    if judge is None:
-        raise StoreError(f"{store.path}: nothing is judged yet; run `curator label` first")
-    decided = decide(store, judge, rule)
-    draw_audit(store, 0)
-    result = decision_result(store, decided)
-    views.add_run(store, __version__, "calibrate", result)
-    return result

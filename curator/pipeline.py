@@ -5,31 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from curator import __version__
-from curator.deciding import Decided, decide, decision_result
-from curator.errors import Interrupted
+from curator.deciding import Decided, decide
+from curator.errors import Interrupted, StoreError
 from curator.exports.card import dataset_card
 from curator.exports.trl import write_dataset
 from curator.files import require_readable, whole_file
 from curator.importing import require_imported
 from curator.ingesting import ingest
 from curator.judging import Asked, judge_input, template_for
-from curator.options import LabelOptions
+from curator.options import LabelOptions, Rule
 from curator.progress import Progress
 from curator.reporting import write_report
+from curator.results import Result, decision_result
 from curator.scoring import panel_judge
 from curator.store import Store, open_store, views
 from curator.store.audits import draw_audit
-from curator.store.judgments import add_judge
+from curator.store.judgments import add_judge, latest_judge
 from curator.store.labels import draw_for_calibration, drawn_without_label
 from curator.store.pairs import Added
 from curator.unchanged import LastRun
-
-Result = dict[str, Any]
 
 
 def label(options: LabelOptions, progress: Progress) -> Result:
@@ -158,3 +156,19 @@ def _result(
         "tokens_per_second": round(tokens / spent, 1) if tokens else None,
         "cached_share": round(cached / tokens, 4) if tokens else None,
     }  # fmt: skip
+
+
+def recalibrate(store: Store, rule: Rule) -> Result:
+    """Decide anew with the latest judge's stored judgments.
+
+    Raises:
+        StoreError: nothing has been judged yet.
+    """
+    judge = latest_judge(store)
+    if judge is None:
+        raise StoreError(f"{store.path}: nothing is judged yet; run `curator label` first")
+    decided = decide(store, judge, rule)
+    draw_audit(store, 0)
+    result = decision_result(store, decided)
+    views.add_run(store, __version__, "calibrate", result)
+    return result

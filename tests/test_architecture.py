@@ -14,7 +14,7 @@ PACKAGE = ROOT / "curator"
 
 PURE = (
     "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "combining", "quality",
-    "sizing", "signals", "label_plan", "contradictions", "intervals",
+    "sizing", "signals", "label_plan", "contradictions", "intervals", "doubts", "bias",
 )  # fmt: skip
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "curator"}
 EDGES = ("store", "judges", "formats", "exports", "report")
@@ -58,6 +58,7 @@ def test_edges_do_not_know_each_other(edge: str) -> None:
         "comparing",
         "buying",
         "plan_picture",
+        "doubting",
         "cli",
         "api",
     )

@@ -16,6 +16,7 @@ from curator.pair import Origin, Verdict, first_by_hash
 from curator.resources import first_error
 from curator.store import Store, open_store
 from curator.store.audits import ask_again, asked_again, audited, draw_audit, rechecked, waiting_again
+from curator.store.doubts import votes
 from curator.store.labels import Label, add_labels, draw_for_calibration
 from tests.conftest import Cli, judgments, pairs, read_rows, write_rows
 
@@ -137,12 +138,7 @@ def test_nothing_about_an_audited_task_gives_it_away(run: Run) -> None:
     drawn, tasks = run.ids(AUDITED), run.tasks()
     assert {tuple(task) for task in tasks} == {("pair_id", "prompt", "left", "right", "label", "annotator", "note")}
     assert {(task["label"], task["annotator"], task["note"]) for task in tasks} == {(None, None, None)}
-    places = np.array([i for i, task in enumerate(tasks) if task["pair_id"] in drawn]) / len(tasks)
-    assert len(places) > 100
-    # Like places thrown at random: in each fifth, and neither in the order of the hash they were drawn by.
-    fifths = np.histogram(places, 5, (0, 1))[0]
-    assert fifths.min() > 0.5 * len(places) / 5
-    assert fifths.max() < 1.5 * len(places) / 5
+    spread_out(drawn, tasks)
     with open_store(run.db) as store:
         seed = store.seed
         by_hash = [row[0] for row in store.rows("SELECT pair_id FROM audit ORDER BY rowid")]
@@ -158,6 +154,31 @@ def test_nothing_about_an_audited_task_gives_it_away(run: Run) -> None:
     )]  # fmt: skip
 
 
+def spread_out(hidden: set[str], tasks: list[dict[str, Any]]) -> None:
+    """Whether some tasks stand like thrown at random among all: as many as chance allows in each fifth."""
+    places = np.array([i for i, task in enumerate(tasks) if task["pair_id"] in hidden]) / len(tasks)
+    assert len(places) > 100
+    fifths = np.histogram(places, 5, (0, 1))[0]
+    assert fifths.min() > 0.5 * len(places) / 5
+    assert fifths.max() < 1.5 * len(places) / 5
+
+
+def test_audited_tasks_stand_behind_a_draw_that_waits(run: Run) -> None:
+    """Drawn pairs that the judge is sure of leave no room for audited ones at the end."""
+    run.label()
+    with open_store(run.db) as store:
+        drawn = draw_for_calibration(store, 200)
+    result = run.label("--audit", "0.6")
+    tasks = run.tasks()
+    assert result["queue"]["calibration_draw"] == drawn == 200
+    with open_store(run.db) as store:
+        order = [row[0] for row in store.rows("SELECT pair_id FROM draw ORDER BY position")]
+    assert [task["pair_id"] for task in tasks[:200]] == order
+    hidden = run.ids(AUDITED) - set(order)
+    assert len(hidden) == result["queue"]["audit"]
+    spread_out(hidden, tasks[200:])
+
+
 def test_a_larger_share_adds_pairs_and_an_equal_one_none(run: Run) -> None:
     shares = []
     for share in ("0.05", "0.05", "0.2", "0.01", "0", "0.2", "1"):
@@ -166,6 +187,14 @@ def test_a_larger_share_adds_pairs_and_an_equal_one_none(run: Run) -> None:
     assert shares[0] == shares[1] < shares[2] == shares[3] == shares[4] == shares[5] < shares[6]
     assert len(shares[6]) == run.label()["accepted"]
     assert run.cli.json("queue", "--db", run.db, "--out", run.folder / "q", "--audit", "1")["tasks"] == PAIRS - LABELLED
+
+
+def test_an_audit_is_of_all_groups_together(run: Run) -> None:
+    write_rows(run.raw, ({**row, "topic": "xyz"[i % 3]} for i, row in enumerate(run.rows)))
+    result = run.label("--audit", "0.2", "--group-by", "topic", "--ties", "exclude")
+    assert result["audit"]["accepted"] == result["accepted"]
+    assert result["audit"]["drawn"] == len(run.ids(AUDITED)) > 20
+    assert run.audit()["labels"]["confident"] is not None
 
 
 def test_one_pair_at_least_is_drawn(run: Run) -> None:
@@ -478,6 +507,18 @@ def test_a_review_label_in_doubt(store: Store) -> None:
     rest = [row[0] for row in store.rows("SELECT pair_id FROM draw WHERE pair_id NOT IN (SELECT pair_id FROM label)")]
     add_labels(store, [Label(one, "anna", Verdict.A) for one in rest])
     assert verdicts(store, pair_id) == ["tie", "a", "a"]
+
+
+def test_a_second_label_is_no_double_annotation(store: Store) -> None:
+    """Pairs come back because of what was said about them: they tell nothing of how often people agree."""
+    ids = [row[0] for row in store.rows("SELECT pair_id FROM calibration_label ORDER BY pair_id LIMIT 5")]
+    add_labels(store, [Label(pair_id, "ben", Verdict.A, Origin.CALIBRATION) for pair_id in ids[:2]])
+    store.rows("CREATE OR REPLACE TEMP TABLE calibrating AS SELECT pair_id FROM calibration_label")
+    before = votes(store)
+    assert sum(one.pairs for one in before if one.votes == 2) == 2
+    assert ask_again(store, ids) == 5
+    add_labels(store, [Label(pair_id, "cleo", Verdict.B) for pair_id in ids])
+    assert votes(store) == before
 
 
 def test_pairs_without_a_label_cannot_come_back(store: Store) -> None:

@@ -46,7 +46,7 @@ def command(
         return _look(context, db, as_json, values, alphas, compare=compare)
     from curator.cli.main import NO_THRESHOLD, OK
     from curator.cli.summary import decision_lines, print_json
-    from curator.deciding import recalibrate
+    from curator.pipeline import recalibrate
     from curator.progress import clean
     from curator.store import open_store
 

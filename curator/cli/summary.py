@@ -21,7 +21,7 @@ def print_json(value: Any) -> None:
 def decision_lines(result: dict[str, Any]) -> list[str]:
     """Judge, calibration, threshold and promise."""
     judge, rows = result["judge"], result["calibration"]
-    first = judge["first_shown_preferred"]
+    first = judge["bias"]["first_shown_preferred"] if judge["bias"] else None
     bias = "" if first is None else f"; the response shown first wins {first:.0%}"
     lines = [f"judge        {judge['name']} ({judge['engine']}){bias}"]
     if judge["demonstration"]:
@@ -55,8 +55,8 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
     lines += wrapped("promise", result["promise"])
     if (audit := result.get("audit")) is not None:
         lines += wrapped("audit", audit_sentence(audit))
-    for note in _notes(result):
-        lines += wrapped("note", note)
+    for doubt in result["doubts"]:
+        lines += wrapped("note", doubt["text"])
     return lines
 
 
@@ -106,35 +106,6 @@ def _group_lines(result: dict[str, Any]) -> list[str]:
 def wrapped(name: str, text: str) -> list[str]:
     """Lines of a long text under its name."""
     return wrap(f"{name:13}{text}", 100, subsequent_indent=" " * 13)
-
-
-def _notes(result: dict[str, Any]) -> list[str]:
-    """What weakens the promise in this run."""
-    rows = result["calibration"]
-    notes: list[str] = []
-    if result["threshold"] is None:
-        return notes
-    if rows["prompts"] < rows["n"] and rows["drawn"] < rows["n"]:
-        notes.append(
-            f"the {rows['n']:,} calibration pairs come from {rows['prompts']:,} prompts. If whole prompts were "
-            "labelled, and not single pairs drawn at random, the promise is weaker: pairs of a prompt are alike."
-        )
-    elif rows["prompts"] < rows["n"] and result["guarantee"] == "pac":
-        notes.append(
-            f"the {rows['n']:,} calibration pairs come from {rows['prompts']:,} prompts; pac speaks of pairs to come, "
-            "and several pairs of one prompt say less about those."
-        )
-    if waiting := result["queue"]["calibration_draw"]:
-        notes.append(
-            f"{waiting:,} pairs of the calibration draw have no label. The promise holds only if it is chance which "
-            "ones: label in the queue's order and leave none out."
-        )
-    if rows["earlier_tries"]:
-        notes.append(
-            f"with fewer labels this rule found no threshold ({rows['earlier_tries']}x). Labelling until it does is a "
-            "choice that the promise does not allow for: expect a little more error."
-        )
-    return notes
 
 
 def summary(result: dict[str, Any], out: Path, db: Path) -> str:

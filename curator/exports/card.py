@@ -87,7 +87,7 @@ def _body(result: dict[str, Any], rows: dict[str, int]) -> str:
 {groups}It is about the {result["accepted"]} pairs that the rule accepted out of {result["pool"]}, and about
 agreement with the people who labelled the calibration rows. It says nothing about single pairs, nor about other data.
 {audit}
-## How the labels were made
+{_doubts(result["doubts"])}## How the labels were made
 
 | | |
 |---|---|
@@ -135,7 +135,18 @@ def _groups(result: dict[str, Any]) -> str:
     return f"| {_cell(result['group_by'])} | labelled | accepted | promise |\n|---|---|---|---|\n{rows}\n\n"
 
 
+def _doubts(doubts: list[dict[str, Any]]) -> str:
+    """What was found that speaks against the promise or the judge."""
+    if not doubts:
+        return ""
+    return "## Doubts\n\n" + "".join(f"- {_escaped(doubt['text'])}\n" for doubt in doubts) + "\n"
+
+
 def _cell(text: str) -> str:
     """Text for a Markdown table cell: a judge's name comes from a file or a server and may hold anything."""
-    kept = "".join(c if c.isprintable() else " " for c in text)[:200]
+    return _escaped(text[:200])
+
+
+def _escaped(text: str) -> str:
+    kept = "".join(c if c.isprintable() else " " for c in text)
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!&" else c for c in kept)

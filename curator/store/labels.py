@@ -93,24 +93,25 @@ def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
     return AddedLabels(added - superseded, len(labels) - added, superseded)
 
 
-def add_row_labels(store: Store, rows: str, *, pool: bool) -> int:
+def add_row_labels(store: Store, rows: str) -> int:
     """Add the labels that came with the rows of a file; returns how many are new or changed.
 
-    Each further row of one pair in a file is another vote. A label of a pair that was routed before is a review label,
-    unless the pair was drawn or has calibrated; rows that do not belong to the pool are a random sample.
+    Each further row of one pair in a file is another vote. A label of a pair that was routed before, or labelled for
+    review or audit, is a review label whatever file it comes with, unless the pair was drawn or has calibrated.
 
     Args:
         rows: a table of (position, pair_id, verdict, name), the name being that of the file.
     """
-    routed = """pair_id IN (SELECT pair_id FROM decision JOIN calibration USING (calibration_id)
-                            WHERE threshold IS NOT NULL)
+    routed = """(pair_id IN (SELECT pair_id FROM decision JOIN calibration USING (calibration_id)
+                             WHERE threshold IS NOT NULL)
+             OR pair_id IN (SELECT pair_id FROM human_label WHERE origin <> 'calibration'))
         AND pair_id NOT IN (SELECT pair_id FROM human_label WHERE origin = 'calibration')
         AND pair_id NOT IN (SELECT pair_id FROM draw)"""
     with store.transaction():
         added, _ = _add(
             store,
             f"""SELECT position AS number, pair_id, if(vote = 1, name, name || '#' || vote) AS annotator, verdict,
-                       CASE WHEN {str(pool).lower()} AND {routed} THEN 'review' ELSE 'calibration' END AS origin,
+                       CASE WHEN {routed} THEN 'review' ELSE 'calibration' END AS origin,
                        true AS blind, NULL::TEXT AS left_side, NULL::TEXT AS note, 0 AS after_number
             FROM (SELECT *, row_number() OVER (PARTITION BY pair_id, name ORDER BY position) AS vote FROM {rows})""",
         )

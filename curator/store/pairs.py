@@ -40,8 +40,8 @@ class Added:
 def replace_input(store: Store, sources: Iterable[tuple[str, Iterable[Pair]]]) -> dict[str, Added]:
     """Store the pairs of (role, pairs) sources as the new input; all or nothing.
 
-    A pair that was routed before and comes back labelled was perhaps labelled because it is hard: its label is
-    kept as a review label. Rows of role "calibration" were given as a random sample and count as such.
+    A pair that was routed or reviewed before and comes back labelled was perhaps labelled because it is hard: its label
+    is kept as a review label, whatever the role of its row.
     """
     with store.transaction():
         store.rows("DELETE FROM input_row")
@@ -80,7 +80,7 @@ def _add(store: Store, role: str, pairs: Iterable[Pair]) -> Added:
             writing.result()
     _mark_duplicates(store)
     duplicates = store.count("SELECT count(*) FROM input_row WHERE role = ? AND duplicate", [role])
-    labels = add_row_labels(store, "row_label", pool=role == "pool")
+    labels = add_row_labels(store, "row_label")
     new = store.count("SELECT count(*) FROM pair") - stored
     return Added(position - start - duplicates, duplicates, new, labels)
 

@@ -38,15 +38,19 @@ _PLACES = """
 # Pairs of the audit, and those that come back in doubt, stand at random places among those that the judge abstained on:
 # neither their place nor their form tells them apart. Yet another hash decides, or audited pairs would stand together.
 _TASK = f"""
-    SELECT pair_id, drawn, drawn_at, again,
-           if(hidden, (count(*) FILTER (NOT hidden AND drawn IS NULL) OVER () + 1)
-                      * (md5_number_lower('place' || $seed || pair_id) / 18446744073709551616),
-              row_number() OVER (PARTITION BY hidden, drawn IS NULL ORDER BY bpe DESC NULLS LAST, position)) AS place
-    FROM (
+    WITH task AS MATERIALIZED (
         SELECT pair_id, s.bpe, input.position, w.pair_id IS NOT NULL AS again, draw.position AS drawn_at,
-               if(again, NULL, draw_number) AS drawn, drawn IS NULL AND (again OR d.decision = 'accept') AS hidden
+               if(again, NULL, draw_number) AS drawn,
+               drawn IS NULL AND (again OR coalesce(d.decision, 'abstain') = 'accept') AS hidden
         FROM {_PLACES} WHERE {_WAITS}
     )
+    SELECT pair_id, drawn, drawn_at, again,
+           row_number() OVER (PARTITION BY drawn IS NULL ORDER BY bpe DESC NULLS LAST, position)::DOUBLE AS place
+    FROM task WHERE NOT hidden
+    UNION ALL
+    SELECT pair_id, drawn, drawn_at, again, (SELECT count(*) + 1 FROM task WHERE drawn IS NULL AND NOT hidden)
+               * (md5_number_lower('place' || $seed || pair_id) / 18446744073709551616)
+    FROM task WHERE hidden
 """
 
 # Sorted before the lines are made: DuckDB sorts three texts faster than one as long. The coin for the sides is that of
@@ -152,22 +156,18 @@ class Replies:
     Attributes:
         failures: why replies failed, most frequent first.
         tokens, cached_tokens: prompt tokens, and how many of them a prefix cache served.
-        first_shown: how often the response shown first was preferred (one half: no position bias); None: no reply.
     """
 
     failures: list[tuple[str, int]]
     tokens: int
     cached_tokens: int
-    first_shown: float | None
 
 
 def replies(store: Store, judge_id: str) -> Replies:
     """Sum up a judge's replies about the input."""
-    failed, sent, cached, first = store.one(
+    failed, sent, cached = store.one(
         """SELECT count(*) FILTER (status = 'failed'), coalesce(sum(prompt_tokens), 0)::BIGINT,
-               coalesce(sum(cached_tokens), 0)::BIGINT,
-               avg(CASE WHEN logprob_a = logprob_b THEN 0.5
-                        WHEN (logprob_a > logprob_b) = (pair_order = 'ab') THEN 1 ELSE 0 END) FILTER (status = 'ok')
+               coalesce(sum(cached_tokens), 0)::BIGINT
         FROM judgment WHERE judge_id = ? AND pair_id IN (SELECT pair_id FROM input)""",
         [judge_id],
     )
@@ -177,7 +177,7 @@ def replies(store: Store, judge_id: str) -> Replies:
         GROUP BY reason ORDER BY count(*) DESC, reason""",
         [judge_id],
     )  # fmt: skip
-    return Replies(failures, sent, cached, None if first is None else float(first))
+    return Replies(failures, sent, cached)
 
 
 def calibration_rows(store: Store) -> tuple[int, int]:

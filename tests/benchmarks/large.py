@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.large                    a million pairs of about 1 KB with judgments in both orders
     python -m tests.benchmarks.large --pairs 100000     fewer
+    python -m tests.benchmarks.large --rules            only scoring, calibrating and accepting, without a store
     python -m tests.benchmarks.large --growth           time and memory from 10^4 pairs up to --pairs, with a plot
 
 It makes its own data, the same each time, in a temporary folder (--folder keeps it), runs every phase in a process of
@@ -137,7 +138,7 @@ def judgments(folder: Path) -> dict[str, float]:
 
 
 def decide(folder: Path) -> float:
-    from curator import deciding
+    from curator import deciding, pipeline
     from curator.pair import JudgeInfo
     from curator.store import open_store
     from curator.store.judgments import stored_judge
@@ -146,7 +147,7 @@ def decide(folder: Path) -> float:
     with open_store(chosen.db) as store:
         judge: JudgeInfo = stored_judge(store, store.rows("SELECT judge_id FROM judge")[0][0])
         seconds = timed(lambda: deciding.decide(store, judge, chosen.rule))
-        deciding.recalibrate(store, chosen.rule)
+        pipeline.recalibrate(store, chosen.rule)
     return seconds
 
 
@@ -164,14 +165,14 @@ def export(folder: Path) -> dict[str, float]:
 
 def queue(folder: Path) -> dict[str, float]:
     """Every pair without a label as a task: nothing is accepted at such an alpha."""
-    from curator import deciding, pipeline
+    from curator import pipeline
     from curator.conformal import exact
     from curator.options import Rule
     from curator.store import open_store
 
     chosen, tasks = options(folder), 0
     with open_store(chosen.db) as store:
-        deciding.recalibrate(store, Rule(alpha=exact("0.000001")))
+        pipeline.recalibrate(store, Rule(alpha=exact("0.000001")))
         start = time.perf_counter()
         tasks = pipeline.export_queue(store, chosen.out / "all-queue.jsonl")
         seconds = time.perf_counter() - start
@@ -283,6 +284,21 @@ def table(folder: Path, count: int) -> str:
     return f"{count:,} pairs, {os.cpu_count()} CPU cores\n\n" + "\n".join(lines)
 
 
+def rules(count: int) -> str:
+    """Each rule over `count` pairs, a tenth of them labelled, against sorting as many scores, in one run."""
+    found, peak = phase("pure", Path(), count)
+    sort = found.pop("sort")
+    lines = [
+        f"{count:,} scores, {count // 10:,} labels; np.sort of the scores {sort:.3f} s; peak {peak:.0f} MiB\n",
+        "| score, calibrate, accept | seconds | times np.sort | target | |",
+        "|---|---|---|---|---|",
+    ]
+    for rule, seconds in found.items():
+        ratio = seconds / sort
+        lines.append(f"| {rule} | {seconds:.3f} | {ratio:.2f} | 5 | {'pass' if ratio <= 5 else 'FAIL'} |")
+    return "\n".join(lines)
+
+
 def growth(folder: Path, most: int) -> str:
     """Whole runs of ten times more pairs each time."""
     lines = ["| pairs | seconds | us a pair | peak MiB |", "|---|---|---|---|"]
@@ -332,11 +348,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=1_000_000)
     parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--rules", action="store_true")
     parser.add_argument("--folder", type=Path, help="Make the data here and keep it.")
     parser.add_argument("--phase", choices=sorted(PHASES), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.phase:
         print(json.dumps(PHASES[chosen.phase](chosen.folder, chosen.pairs)))
+        return
+    if chosen.rules:
+        print(rules(chosen.pairs))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.folder or Path(temporary)

@@ -1,0 +1,53 @@
+"""Looks for what speaks against the promise of a decision, and against its judges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from curator import bias, doubts
+from curator.bias import Bias
+from curator.doubts import Doubt
+from curator.options import Rule, Ties
+from curator.store import Store
+from curator.store import doubts as stored
+from curator.store.looks import earlier_looks
+
+
+def judge_bias(store: Store, judge_id: str, min_label_mass: float) -> Bias:
+    """What one judge goes by, from its replies about the input; `Bias.figures` are those of `run.json`."""
+    stored.find_calibrating(store)
+    seen = stored.verdicts(store, judge_id, min_label_mass)
+    mass = stored.label_mass(store, judge_id, min_label_mass)
+    return bias.measure(seen.d_ab, seen.d_ba, seen.longer, seen.people, seen.sampled, mass)
+
+
+def find_doubts(
+    store: Store, rule: Rule, result: dict[str, Any], judges: Iterable[tuple[str, Bias]]
+) -> list[dict[str, Any]]:
+    """The doubts about a decision that was just made, for `run.json`.
+
+    Args:
+        result: what the decision came to; `threshold`, `calibration`, `queue`, `judges` and `panel` are used.
+        judges: name and bias of each judge.
+    """
+    rows, promised = result["calibration"], result["threshold"] is not None
+    found: list[Doubt | None] = []
+    n, m = stored.find_calibrating(store)
+    if n and m:
+        found.append(doubts.drift(*stored.compared(store, n, m)))
+        if promised:
+            same = stored.same_response(store, n) if rows["drawn"] < n else 0.0
+            found.append(doubts.repeated_prompts(stored.prompts(store), rows["drawn"], same, rule.guarantee))
+    found += doubts.refused_labels(stored.refused(store))
+    if n:
+        found.append(doubts.annotator_noise(stored.votes(store), float(rule.alpha), rule.ties is Ties.ERROR))
+    if promised:
+        found.append(doubts.waiting_draw(result["queue"]["calibration_draw"]))
+        found.append(doubts.earlier_tries(rows["earlier_tries"]))
+        found.append(doubts.looked_before(earlier_looks(store)))
+    if result["panel"] is not None and result["panel"]["weights"] is None:
+        found += [doubts.worse_than_a_coin(one["name"], one["right"], one["labelled"]) for one in result["judges"]]
+    for name, judge in judges:
+        found += bias.doubts(name, judge, rule.min_label_mass)
+    return [{"name": one.name, "text": one.text, "figures": dict(one.figures)} for one in found if one is not None]

@@ -1,0 +1,360 @@
+"""What speaks against the promise of a run, or against its judge, found by a test or a count. Pure.
+
+Every finding is a `Doubt`: a name, a sentence that says what is the matter and what to do, and the figures behind it.
+What a test finds is said only where chance alone would show as much once in a thousand runs (`LEVEL`).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from curator.conformal import Guarantee
+from curator.intervals import clopper_pearson
+
+LEVEL = 0.001
+"""How often one kind of doubt may be raised by chance alone, all its tests together."""
+
+CONFIDENCE = 0.95
+"""Confidence of the intervals that doubts state."""
+
+_EXACT_CELLS = 1_000_000
+"""Up to this product of the sample sizes the two-sample test is exact; beyond it the limit is as good, and quicker."""
+
+_COMPARED = {
+    "sureness": ("the judge is surer", "the judge is less sure"),
+    "prompt": ("prompts are longer", "prompts are shorter"),
+    "responses": ("responses are longer", "responses are shorter"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Something that a reader of the promise should know. `figures` can be written as JSON."""
+
+    name: str
+    text: str
+    figures: Mapping[str, Any]
+
+
+def drift(calibration: Mapping[str, ArrayLike], pool: Mapping[str, ArrayLike]) -> Doubt | None:
+    """Whether the calibration pairs look like no random draw from them and the pool together.
+
+    Args:
+        calibration: `sureness` (-inf: not judged, or no preference), `prompt` and `responses` (characters, both
+            responses together) of the calibration pairs; each of shape (n,).
+        pool: the same of all other pairs of the batch, each of shape (m,): those too that people labelled because the
+            judge abstained.
+
+    Returns:
+        None where every Kolmogorov-Smirnov test has p >= LEVEL / 3 (Bonferroni), or a side is empty. Tied values make
+        the tests conservative. They see nothing of what else may differ, least of all labels.
+
+    Raises:
+        ValueError: a value is NaN.
+    """
+    from scipy.stats import ks_2samp
+
+    figures: dict[str, Any] = {}
+    odd: list[str] = []
+    for name, (more, less) in _COMPARED.items():
+        x, y = (np.asarray(side[name], dtype=np.float64) for side in (calibration, pool))
+        if np.isnan(x).any() or np.isnan(y).any():
+            raise ValueError(f"{name} holds NaN; use -inf for a pair that was not judged")
+        if not x.size or not y.size:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # where the exact sum runs out of digits, the limit serves
+            found = ks_2samp(x, y, method="exact" if x.size * y.size <= _EXACT_CELLS else "asymp")
+        p, centres = float(found.pvalue), [float(np.median(_shown(name, values))) for values in (x, y)]
+        figures[name] = {
+            "p": p, "statistic": float(found.statistic), "median_calibration": centres[0], "median_pool": centres[1],
+        }  # fmt: skip
+        if p < LEVEL / len(_COMPARED):
+            unit = "better response has " if name == "sureness" else ""
+            way = less if found.statistic_sign > 0 else more
+            odd.append(f"{way} (median: {unit}{centres[0]:.3g} against {centres[1]:.3g}; {p_value(p)})")
+    if not odd:
+        return None
+    return Doubt(
+        "drift",
+        f"exchangeability is implausible: on the calibration pairs, against the rest of the pool, {'; '.join(odd)}. "
+        "The promise is about pairs like the calibration pairs, and these are hardly a random draw of this pool. Have "
+        "one labelled: `curator label` heads the queue with it when no pair has a label.",
+        figures,
+    )
+
+
+def _shown(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sureness as the probability of the better response, which is finite; a pair without a verdict has 0.5."""
+    if name != "sureness":
+        return values
+    from scipy.special import expit
+
+    return np.asarray(expit(np.maximum(values, 0.0)))
+
+
+def p_value(p: float) -> str:
+    """A p-value for people.
+
+    >>> p_value(0.00023), p_value(1e-40)
+    ('p = 0.0002', 'p < 1e-9')
+    """
+    return f"p = {p:.1g}" if p >= 1e-9 else "p < 1e-9"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """How calibration pairs and pool share prompts. One entry a prompt size; arrays of shape (n_sizes,).
+
+    Attributes:
+        size: pairs of a prompt, calibration and pool together.
+        prompts: how many prompts have this size.
+        used: of these, prompts with a calibration pair.
+        shared: of these, prompts that have a pair in the pool as well.
+        calibration: calibration pairs of these prompts.
+    """
+
+    size: NDArray[np.int64]
+    prompts: NDArray[np.int64]
+    used: NDArray[np.int64]
+    shared: NDArray[np.int64]
+    calibration: NDArray[np.int64]
+
+
+def expected_prompts(found: Prompts) -> float:
+    """How many prompts as many pairs would come from on average, were each set of them as likely as any other.
+
+    >>> one = np.array([1])
+    >>> expected_prompts(Prompts(2 * one, 2 * one, one, one, 2 * one))  # 2 of 4 pairs, of 2 prompts with 2 pairs each
+    1.6666666666666667
+    """
+    total, n = int((found.size * found.prompts).sum()), int(found.calibration.sum())
+    expected = 0.0
+    for size, prompts in zip(found.size.tolist(), found.prompts.tolist(), strict=True):
+        # P(none of a prompt's pairs is drawn): the product of (total - n - i) / (total - i) over its pairs.
+        left = math.prod((total - n - i) / (total - i) for i in range(size)) if size <= total - n else 0.0
+        expected += prompts * (1 - left)
+    return expected
+
+
+def repeated_prompts(found: Prompts, drawn: int, same_response: float, guarantee: Guarantee) -> Doubt | None:
+    """What pairs of one prompt, which resemble each other, do to the promise.
+
+    Whether prompts were labelled, and not single pairs, is tested: the number of calibration pairs that are not the
+    first of their prompt against a Poisson law with its expectation under single draws, which has the heavier tail.
+
+    Args:
+        drawn: calibration pairs that curator drew itself, one by one.
+        same_response: share of the calibration pairs of which a response, to the same prompt, is in the pool as well.
+    """
+    n, prompts, shared = (int(values.sum()) for values in (found.calibration, found.used, found.shared))
+    if prompts == n and (not shared or drawn == n):
+        return None
+    figures: dict[str, Any] = {"pairs": n, "prompts": prompts, "shared_prompts": shared, "drawn": drawn}
+    if drawn == n:
+        if guarantee is not Guarantee.PAC:
+            return None  # single pairs drawn at random are exchangeable with the others, however alike they are
+        return Doubt(
+            "repeated prompts",
+            f"the {n:,} calibration pairs come from {prompts:,} prompts; pac speaks of pairs to come, and several "
+            "pairs of one prompt say less about those.",
+            figures,
+        )
+    from scipy.stats import poisson
+
+    expected = expected_prompts(found)
+    p = float(poisson.sf(n - prompts - 1, max(n - expected, 0.0)))
+    figures |= {"expected_prompts": expected, "p": p, "same_response": same_response}
+    if p < LEVEL:
+        return Doubt(
+            "whole prompts",
+            f"the {n:,} calibration pairs come from {prompts:,} prompts; drawn one by one they would come from about "
+            f"{expected:,.0f} ({p_value(p)}). So prompts were chosen, and not pairs. Pairs of a prompt are alike: such "
+            "labels say less than their number, and the promise is weaker. Draw single pairs.",
+            figures,
+        )
+    also = f", and {same_response:.0%} of the pairs share a response with those" if same_response else ""
+    return Doubt(
+        "repeated prompts",
+        f"the {n:,} calibration pairs come from {prompts:,} prompts, {shared:,} of which have pairs in the pool "
+        f"too{also}. That is well if chance chose single pairs, and weakens the promise if prompts were chosen: pairs "
+        "of a prompt are alike.",
+        figures,
+    )
+
+
+_REFUSED = {
+    "offered": "their labels came with a file after this store had routed or reviewed them, and may have been given "
+    "because the judge found them hard. If they are a random sample all the same, give the file to a new --db",
+    "review": "people saw them because the judge was not sure enough of them",
+    "audit": "people saw them in order to check labels that were accepted",
+    "not blind": "somebody who labelled them had seen a verdict",
+    "draw incomplete": "some of their draw were labelled for review before, and count when all of it is labelled",
+}
+
+
+def refused_labels(counts: Mapping[str, int]) -> list[Doubt]:
+    """Why labelled pairs do not calibrate, one doubt a reason.
+
+    Args:
+        counts: labelled pairs by reason: offered, review, audit, not blind, draw incomplete.
+
+    Raises:
+        ValueError: a reason is unknown.
+    """
+    if unknown := counts.keys() - _REFUSED.keys():
+        raise ValueError(f"unknown reasons: {', '.join(sorted(unknown))}")
+    return [
+        Doubt(
+            f"labels: {reason}",
+            f"{counts[reason]:,} labelled {'pairs do' if counts[reason] > 1 else 'pair does'} not calibrate: {why}.",
+            {"pairs": counts[reason]},
+        )
+        for reason, why in _REFUSED.items()
+        if counts.get(reason)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """Calibration pairs that were voted on alike.
+
+    Attributes:
+        votes: people who voted on each (a skip is no vote).
+        first, second: the first two votes; second None where there is one.
+        pairs: how many such pairs.
+    """
+
+    votes: int
+    first: str
+    second: str | None
+    pairs: int
+
+
+def annotator_noise(found: Sequence[Votes], alpha: float, ties_are_errors: bool) -> Doubt | None:
+    """What disagreement among people says about the alphas that any judge can reach.
+
+    On each pair with two votes or more the first two are compared, so that the comparisons are independent and the
+    interval exact; copies of one row that count as two votes make it look better than it is. Where both chose a side,
+    P(disagree) = 2 h (1 - h) for people who err alike on every pair with probability h. A judge that is always right is
+    then contradicted where most votes are wrong, or tied.
+
+    Returns:
+        None where nobody disagrees, or the noise is certainly too small to matter at `alpha`.
+    """
+    compared = sum(one.pairs for one in found if one.second)
+    disagree = sum(one.pairs for one in found if one.second and one.first != one.second)
+    sided = [one for one in found if {one.first, one.second} <= {"a", "b"}]
+    both, apart = sum(one.pairs for one in sided), sum(one.pairs for one in sided if one.first != one.second)
+    if not apart:
+        return None
+    votes = [(one.votes, one.pairs) for one in found]
+    low, high = clopper_pearson(apart, both, CONFIDENCE)
+    noise = [_noise(share) for share in (apart / both, low, high)]
+    floor = [contradicted(votes, h, ties_are_errors) for h in noise]
+    if floor[2] < alpha:
+        return None
+    reach = "is below" if floor[1] > alpha else "may be below"
+    return Doubt(
+        "annotator noise",
+        f"people disagree on {disagree:,} of {compared:,} calibration pairs with two labels or more. If they err alike "
+        f"on every pair, then in {noise[0]:.1%} of their labels ({CONFIDENCE:.0%} interval {noise[1]:.1%} to "
+        f"{noise[2]:.1%}); a judge that is always right would be contradicted on {floor[0]:.1%} of the pairs "
+        f"({floor[1]:.1%} to {floor[2]:.1%}), and no alpha below that is in reach in truth. Alpha {alpha:g} {reach}: "
+        "the promise, which is about agreement with these people, can then hold only where they agree more than on the "
+        "average pair. More people a pair, or clearer instructions, help.",
+        {
+            "compared": compared, "disagree": disagree, "both_chose_a_side": both, "of_these_disagree": apart,
+            "noise": noise[0], "noise_interval": noise[1:],
+            "contradicted": floor[0], "contradicted_interval": floor[1:],
+        },
+    )  # fmt: skip
+
+
+def _noise(disagreement: float) -> float:
+    """h of 2 h (1 - h) = disagreement; 1/2, no information, where people disagree more often than coins."""
+    return (1 - math.sqrt(max(0.0, 1 - 2 * disagreement))) / 2
+
+
+def contradicted(votes: Sequence[tuple[int, int]], noise: float, ties_are_errors: bool) -> float:
+    """How often the vote of most contradicts the truth, or is tied, if each vote is wrong with probability `noise`.
+
+    Args:
+        votes: (votes a pair, pairs).
+        ties_are_errors: a tied vote is an error of any label; else the pair is left out.
+
+    >>> [round(contradicted([(k, 1)], 0.1, True), 3) for k in (1, 2, 3)]
+    [0.1, 0.19, 0.028]
+    """
+    from scipy.stats import binom
+
+    wrong = total = 0.0
+    for k, pairs in votes:
+        tied = float(binom.pmf(k // 2, k, noise)) if k % 2 == 0 else 0.0
+        wrong += pairs * (float(binom.sf(k // 2, k, noise)) + (tied if ties_are_errors else 0.0))
+        total += pairs * (1.0 if ties_are_errors else 1.0 - tied)
+    return wrong / total if total else 0.0
+
+
+def waiting_draw(waiting: int) -> Doubt | None:
+    """Drawn pairs without a label."""
+    if not waiting:
+        return None
+    return Doubt(
+        "draw unfinished",
+        f"{waiting:,} pairs of the calibration draw have no label. The promise holds only if it is chance which ones: "
+        "label in the queue's order and leave none out.",
+        {"pairs": waiting},
+    )
+
+
+def earlier_tries(tries: int) -> Doubt | None:
+    """Labelling until a threshold appears."""
+    if not tries:
+        return None
+    return Doubt(
+        "earlier tries",
+        f"with fewer labels this rule found no threshold ({tries}x). Labelling until it does is a choice that the "
+        "promise does not allow for: expect a little more error.",
+        {"tries": tries},
+    )
+
+
+def looked_before(looks: Mapping[str, int]) -> Doubt | None:
+    """Sweeps, comparisons and plans that were seen while some of today's calibration labels were there."""
+    if not looks:
+        return None
+    seen = " and ".join(f"{count:,} {what}{'s' if count > 1 else ''}" for what, count in sorted(looks.items()))
+    return Doubt(
+        "looked before",
+        f"{seen} were looked at with calibration labels at hand. If alpha, rule, signal or judges were chosen by what "
+        "they showed, the promise does not cover that choice; new labels would.",
+        dict(looks),
+    )
+
+
+def worse_than_a_coin(name: str, right: int, labelled: int) -> Doubt | None:
+    """A judge of several that is right less often than a coin: with equal weights it takes from what the others know.
+
+    Args:
+        right, labelled: calibration pairs that it has a label for, and those of them on which people agree.
+    """
+    from scipy.stats import binom
+
+    p = float(binom.cdf(right, labelled, 0.5)) if labelled else 1.0
+    if p >= LEVEL:
+        return None
+    return Doubt(
+        "worse than a coin",
+        f"the judge {name} is right on {right:,} of {labelled:,} labelled pairs, less often than a coin "
+        f"({p_value(p)}). In a mean of equal weights it takes from what the others know. Fit weights on rows that do "
+        "not calibrate (--combine fitted --fit-fraction 0.3), or do without it and have new pairs labelled.",
+        {"judge": name, "right": right, "labelled": labelled, "p": p},
+    )

@@ -1,0 +1,167 @@
+"""Says what a decision came to: the object of `run.json`, but for what reading and asking cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from curator.auditing import audit_result
+from curator.bias import Bias
+from curator.conformal import calibrate, promise
+from curator.deciding import Decided, Rows
+from curator.doubting import find_doubts, judge_bias
+from curator.options import Rule
+from curator.preference import entropy_at
+from curator.quality import accuracy, auroc
+from curator.store import Store, views
+from curator.store.decisions import GroupCalibration, earlier_tries
+
+Result = dict[str, Any]
+
+
+def decision_result(store: Store, decided: Decided) -> Result:
+    """The part of `run.json` that is about the decision: equal for equal stores, whenever it was made."""
+    rule, judge, rows = decided.rule, decided.judge, decided.rows
+    every = [one.found for one in decided.calibrations]
+    counts = views.counts(store)
+    each, biases = _judges(store, decided)
+    prompts, drawn = views.calibration_rows(store)
+    cuts = [found.threshold for found in every if found.threshold is not None]
+    failures: dict[str, int] = {}
+    for one in each:
+        for reason, count in one.pop("failures").items():
+            failures[reason] = failures.get(reason, 0) + count
+    result = {
+        "pairs": counts["pairs"],
+        "judged": decided.judged,
+        "failed": counts["pairs"] - decided.judged,
+        "failures": failures,
+        "judge_ties": counts["judge_ties"],
+        "calibration": {
+            "n": sum(found.n for found in every), "errors": sum(found.n_errors for found in every),
+            "accepted": sum(found.k for found in every), "accepted_errors": sum(found.errors for found in every),
+            "fitted": int(np.count_nonzero(decided.scored.known.fits)), "prompts": prompts, "drawn": drawn,
+            "earlier_tries": max(
+                earlier_tries(store, judge.judge_id, rule.score, rule.group_by, one) for one in decided.calibrations
+            ),
+        },
+        "score": rule.score.value,
+        "guarantee": rule.guarantee.value,
+        "alpha": float(rule.alpha),
+        "delta": float(rule.delta),
+        "ties": rule.ties.value,
+        "threshold": _threshold(min(cuts, default=None)),
+        "group_by": rule.group_by,
+        "groups": None if rule.group_by is None else [_group(one) for one in decided.calibrations],
+        "pool": decided.pool,
+        "accepted": decided.accepted,
+        "abstained": decided.pool - decided.accepted,
+        "coverage": decided.accepted / decided.pool if decided.pool else 0.0,
+        "labels_missing": decided.missing,
+        "labelled": counts["labelled"],
+        "dataset": views.dataset_counts(store),
+        "queue": {
+            "tasks": counts["waiting"], "calibration_draw": counts["waiting_for_calibration"],
+            "audit": counts["waiting_for_audit"], "again": counts["waiting_again"],
+        },
+        "judge": {
+            "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
+            "demonstration": judge.demonstration, "settings": judge.settings, "details": judge.details,
+            "bias": each[0]["bias"] if len(each) == 1 else None,
+            **_quality(rows, rule),
+        },
+        "judges": each,
+        "panel": _panel(decided, each),
+        "promise": group_promise(decided),
+        "audit": audit_result(store),
+        "tokens": sum(one["tokens"] for one in each),
+        "cached_tokens": sum(one["cached_tokens"] for one in each),
+    }  # fmt: skip
+    return {**result, "doubts": find_doubts(store, rule, result, biases)}
+
+
+def _threshold(log_odds: float | None) -> Result | None:
+    if log_odds is None:
+        return None
+    return {"bpe": entropy_at(log_odds), "log_odds": log_odds if np.isfinite(log_odds) else "inf"}
+
+
+def _group(one: GroupCalibration) -> Result:
+    found = one.found
+    return {
+        "group": one.name, "n": found.n, "errors": found.n_errors, "pool": found.m,
+        "threshold": _threshold(found.threshold), "accepted": found.accepted, "coverage": found.coverage,
+        "promise": promise(found),
+    }  # fmt: skip
+
+
+def group_promise(decided: Decided) -> str:
+    """The sentence that was bought: with groups, one that holds within each of those that have a threshold."""
+    every = decided.calibrations
+    if decided.rule.group_by is None:
+        return promise(every[0].found)
+    bought = [one.found for one in every if one.found.threshold is not None]
+    if not bought:
+        return promise(max((one.found for one in every), key=lambda found: found.n))
+    return (
+        f"Within each group of {decided.rule.group_by!r} that has a threshold ({len(bought)} of {len(every)}), and not "
+        f"over all groups together: {promise(bought[0])}"
+    )
+
+
+def _judges(store: Store, decided: Decided) -> tuple[list[Result], list[tuple[str, Bias]]]:
+    """Each judge by itself: what it cost, how good it is, and what it would have bought alone; and what it goes by."""
+    found: list[Result] = []
+    biases: list[tuple[str, Bias]] = []
+    for judge, log_odds, read in zip(
+        decided.scored.judges, decided.scored.each, decided.scored.combined.read, strict=True
+    ):
+        replies = views.replies(store, judge.judge_id)
+        bias = judge_bias(store, judge.judge_id, decided.rule.min_label_mass)
+        biases.append((judge.name, bias))
+        alone = decided.rows if len(decided.scored.each) == 1 else Rows.of(log_odds, decided.scored, decided.rule.ties)
+        found.append(
+            {
+                "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
+                "read": int(np.count_nonzero(read & decided.scored.known.in_pool)),
+                "judged": int(np.count_nonzero(~np.isnan(log_odds) & read & decided.scored.known.in_pool)),
+                **_quality(alone, decided.rule),
+                "bias": bias.figures(), "failures": dict(replies.failures[:10]),
+                "tokens": replies.tokens, "cached_tokens": replies.cached_tokens,
+            }
+        )  # fmt: skip
+    return found, biases
+
+
+def _quality(rows: Rows, rule: Rule) -> Result:
+    """How good labels and ranking are on the calibration rows, and the coverage that the rule buys without groups."""
+    uses, labelled = rows.calibrates, rows.calibrates & (rows.label != 0)
+    found = calibrate(
+        rows.sureness[uses], rows.wrong[uses], rows.sureness[rows.pool],
+        guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
+    )  # fmt: skip
+    right = ~rows.wrong[labelled]
+    return {
+        "labelled": int(right.size), "right": int(right.sum()), "accuracy": accuracy(right),
+        "auroc": auroc(rows.sureness[labelled], right), "coverage": found.coverage,
+    }  # fmt: skip
+
+
+def _panel(decided: Decided, each: Sequence[Result]) -> Result | None:
+    """How several judges were put together."""
+    if len(each) == 1:
+        return None
+    settings, made = decided.judge.settings, decided.scored.combined
+    tokens = sum(one["tokens"] for one in each)
+    return {
+        "combine": settings["combine"],
+        "missing": settings["missing"],
+        "weights": None if made.weights is None else made.weights.tolist(),
+        "cascade": None if made.edge is None else {
+            "edge": made.edge, "fitted": settings["fit_cascade"],
+            "pairs_share": each[-1]["read"] / max(1, each[0]["read"]),
+            "tokens_share": each[-1]["tokens"] / tokens if tokens else None,
+        },
+    }  # fmt: skip

@@ -1,0 +1,231 @@
+"""What speaks against a promise: each finding where it is, and none where it is not."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from curator.conformal import Guarantee
+from curator.doubts import (
+    LEVEL,
+    Doubt,
+    Prompts,
+    Votes,
+    annotator_noise,
+    contradicted,
+    drift,
+    earlier_tries,
+    expected_prompts,
+    looked_before,
+    refused_labels,
+    repeated_prompts,
+    waiting_draw,
+    worse_than_a_coin,
+)
+
+
+def side(n: int, seed: int, sureness: float = 1.0, prompt: int = 100, responses: int = 400) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "sureness": np.abs(rng.normal(sureness, 1.0, n)),
+        "prompt": rng.poisson(prompt, n),
+        "responses": rng.poisson(responses, n),
+    }
+
+
+def test_equal_sides_raise_no_doubt() -> None:
+    assert drift(side(200, 1), side(2000, 2)) is None
+    assert drift(side(0, 1), side(2000, 2)) is None
+    assert drift(side(200, 1), side(0, 2)) is None
+
+
+@pytest.mark.parametrize(
+    ("calibration", "says"),
+    [
+        ({"sureness": 3.0}, "the judge is surer (median: better response has 0.95 against 0.7"),
+        ({"sureness": 0.0}, "the judge is less sure (median: better response has 0.6"),
+        ({"prompt": 120}, "prompts are longer (median: 120 against 100; p < 1e-9)"),
+        ({"responses": 350}, "responses are shorter (median: 35"),
+    ],
+)
+def test_what_differs_is_named_with_its_direction(calibration: dict[str, float], says: str) -> None:
+    found = drift(side(300, 1, **calibration), side(2000, 2))
+    assert found is not None
+    assert found.name == "drift"
+    assert found.text.startswith("exchangeability is implausible: ")
+    assert says in found.text
+    assert found.text.count("median") == 1, "only what differs is said"
+    different = next(iter(calibration))
+    assert (
+        found.figures[different]["p"]
+        < LEVEL / 3
+        < min(found.figures[name]["p"] for name in found.figures.keys() - {different})
+    )
+
+
+def test_unjudged_pairs_are_an_atom_and_may_differ_too() -> None:
+    half, none = side(300, 1), side(2000, 2)
+    half["sureness"][:150] = -np.inf
+    found = drift(half, none)
+    assert found is not None
+    assert "the judge is less sure" in found.text
+    assert all(math.isfinite(value) for test in found.figures.values() for value in test.values())
+    for one in (half, none):
+        one["sureness"][:] = -np.inf
+    assert drift(half, none) is None, "one level, the same on both sides"
+
+
+def test_sure_beyond_any_number_is_a_level_like_others() -> None:
+    """Bare verdicts: certain (inf), or no preference (-inf)."""
+    calibration, pool = side(300, 1), side(2000, 2)
+    calibration["sureness"], pool["sureness"] = np.full(300, np.inf), np.where(np.arange(2000) % 2, np.inf, -np.inf)
+    found = drift(calibration, pool)
+    assert found is not None
+    assert found.figures["sureness"]["median_calibration"] == 1.0
+
+
+def test_nan_is_an_error() -> None:
+    bad = side(10, 1)
+    bad["sureness"][3] = np.nan
+    with pytest.raises(ValueError, match="sureness holds NaN"):
+        drift(bad, side(20, 2))
+
+
+def prompts(sizes: list[int], calibration: list[int]) -> Prompts:
+    """Of the size of each prompt and how many of its pairs calibrate."""
+    rows = []
+    for size in sorted(set(sizes)):
+        of = [used for total, used in zip(sizes, calibration, strict=True) if total == size]
+        rows.append((size, len(of), sum(k > 0 for k in of), sum(0 < k < size for k in of), sum(of)))
+    return Prompts(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def test_expected_prompts_is_the_mean_over_all_sets_of_pairs() -> None:
+    sizes = [1, 2, 2, 3]
+    owner = np.repeat(np.arange(4), sizes)
+    for n in range(1, 9):
+        seen = [len(set(owner[list(chosen)].tolist())) for chosen in combinations(range(8), n)]
+        used = np.bincount(owner[:n], minlength=4).tolist()
+        assert expected_prompts(prompts(sizes, used)) == pytest.approx(np.mean(seen)), n
+
+
+def test_whole_prompts_are_told_from_single_pairs() -> None:
+    sizes = [5] * 100
+    whole = prompts(sizes, [5] * 10 + [0] * 90)
+    found = repeated_prompts(whole, 0, 0.0, Guarantee.FDR)
+    assert found is not None
+    assert found.name == "whole prompts"
+    assert "the 50 calibration pairs come from 10 prompts; drawn one by one they would come from about 41" in found.text
+
+    rng = np.random.default_rng(1)
+    names = Counter[str]()
+    for _ in range(500):
+        used = np.bincount(rng.choice(500, 50, replace=False) // 5, minlength=100).tolist()
+        found = repeated_prompts(prompts(sizes, used), 0, 0.25, Guarantee.FDR)
+        assert found is not None
+        names[found.name] += 1
+    assert names == {"repeated prompts": 500}
+    assert "and 25% of the pairs share a response with those" in found.text
+
+
+def test_pairs_that_curator_drew_are_doubted_under_pac_alone() -> None:
+    used = prompts([5] * 100, [2] * 25 + [0] * 75)
+    assert repeated_prompts(used, 50, 1.0, Guarantee.FDR) is None
+    found = repeated_prompts(used, 50, 1.0, Guarantee.PAC)
+    assert found is not None
+    assert "pac speaks of pairs to come" in found.text
+    alone = prompts([1] * 100, [1] * 50 + [0] * 50)
+    assert repeated_prompts(alone, 0, 0.0, Guarantee.PAC) is None, "no prompt has two pairs"
+
+
+def test_each_reason_for_not_calibrating_is_counted() -> None:
+    assert refused_labels({}) == []
+    found = refused_labels({"audit": 1, "offered": 12, "review": 0})
+    assert [(one.name, one.figures["pairs"]) for one in found] == [("labels: offered", 12), ("labels: audit", 1)]
+    assert found[0].text.startswith("12 labelled pairs do not calibrate: ")
+    assert found[1].text.startswith("1 labelled pair does not calibrate: ")
+    with pytest.raises(ValueError, match="unknown reasons: whim"):
+        refused_labels({"whim": 1})
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.3, 0.5])
+@pytest.mark.parametrize("votes", [1, 2, 3, 4, 5])
+def test_how_often_most_votes_are_wrong(noise: float, votes: int) -> None:
+    wrong = sum(binom.pmf(k, votes, noise) for k in range(votes + 1) if 2 * k > votes)
+    tied = binom.pmf(votes / 2, votes, noise) if votes % 2 == 0 else 0.0
+    assert contradicted([(votes, 7)], noise, True) == pytest.approx(wrong + tied)
+    assert contradicted([(votes, 7)], noise, False) == pytest.approx(wrong / (1 - tied))
+
+
+def test_noise_comes_out_of_disagreement() -> None:
+    rng = np.random.default_rng(3)
+    h, n = 0.15, 4000
+    both = rng.random((n, 2)) < h
+    same = int((both[:, 0] == both[:, 1]).sum())
+    found = annotator_noise([Votes(2, "a", "a", same), Votes(2, "a", "b", n - same)], 0.1, True)
+    assert found is not None
+    low, high = found.figures["noise_interval"]
+    assert low < h < high
+    assert high - low < 0.03
+    assert found.figures["noise"] == pytest.approx(h, abs=0.015)
+    assert found.figures["contradicted"] == pytest.approx(1 - (1 - h) ** 2, abs=0.025), (
+        "two votes, and a tie is an error"
+    )
+    assert "Alpha 0.1 is below" in found.text
+
+
+def test_noise_is_silent_where_it_does_not_matter() -> None:
+    assert annotator_noise([], 0.1, True) is None
+    assert annotator_noise([Votes(1, "a", None, 100)], 0.1, True) is None
+    assert annotator_noise([Votes(2, "a", "a", 100)], 0.1, True) is None
+    few = [Votes(2, "b", "b", 990), Votes(2, "a", "b", 10)]
+    assert annotator_noise(few, 0.1, True) is None
+    found = annotator_noise(few, 0.01, True)
+    assert found is not None
+    assert "Alpha 0.01 may be below" in found.text
+
+
+def test_a_tie_against_a_side_is_disagreement_but_tells_no_noise() -> None:
+    found = annotator_noise([Votes(2, "a", "tie", 50), Votes(2, "a", "b", 20), Votes(3, "b", "b", 80)], 0.1, True)
+    assert found is not None
+    assert (found.figures["compared"], found.figures["disagree"]) == (150, 70)
+    assert (found.figures["both_chose_a_side"], found.figures["of_these_disagree"]) == (100, 20)
+    assert found.figures["noise"] == pytest.approx((1 - math.sqrt(0.6)) / 2)
+
+
+def test_people_who_disagree_more_than_coins_tell_nothing() -> None:
+    found = annotator_noise([Votes(2, "a", "b", 90), Votes(2, "a", "a", 10)], 0.1, True)
+    assert found is not None
+    assert found.figures["noise"] == 0.5
+
+
+def test_the_draw_and_the_tries() -> None:
+    assert waiting_draw(0) is None
+    assert earlier_tries(0) is None
+    waiting, tries = waiting_draw(1200), earlier_tries(2)
+    assert isinstance(waiting, Doubt)
+    assert "1,200 pairs of the calibration draw have no label" in waiting.text
+    assert tries is not None
+    assert "found no threshold (2x)" in tries.text
+
+
+def test_a_judge_that_is_worse_than_a_coin() -> None:
+    assert worse_than_a_coin("j", 50, 100) is None
+    assert worse_than_a_coin("j", 0, 0) is None
+    assert worse_than_a_coin("j", 35, 100) is None  # once in six hundred is not rare enough
+    found = worse_than_a_coin("j", 34, 100)
+    assert found is not None
+    assert found.figures["p"] == pytest.approx(0.000895, rel=0.01)
+    assert "the judge j is right on 34 of 100 labelled pairs" in found.text
+
+
+def test_looks_at_the_labels() -> None:
+    assert looked_before({}) is None
+    found = looked_before({"sweep": 2, "plan": 1})
+    assert found is not None
+    assert found.text.startswith("1 plan and 2 sweeps were looked at with calibration labels at hand.")
