@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from curator.doubts import CONFIDENCE, LEVEL, Doubt, interval, p_value
+from curator.doubts import CONFIDENCE, LEVEL, Doubt, p_value
+from curator.intervals import clopper_pearson
 from curator.preference import TIE_TOLERANCE, preference
 
 POSITION_MARGIN = 0.1
@@ -58,7 +59,7 @@ class Bias:
             return 0.0, 1.0
         if not self.first + self.second:
             return 0.5, 0.5
-        low, high = interval(self.first, self.first + self.second)
+        low, high = clopper_pearson(self.first, self.first + self.second, CONFIDENCE)
         return 0.5 + self.strength * (low - 0.5), 0.5 + self.strength * (high - 0.5)
 
     def figures(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def find_doubts(
     """The doubts about a decision that was just made, for `run.json`.
 
     Args:
-        result: what the decision came to; `threshold`, `calibration` and `queue` are used.
+        result: what the decision came to; `threshold`, `calibration`, `queue`, `judges` and `panel` are used.
         judges: name and bias of each judge.
     """
     rows, promised = result["calibration"], result["threshold"] is not None
@@ -45,7 +45,9 @@ def find_doubts(
     if promised:
         found.append(doubts.waiting_draw(result["queue"]["calibration_draw"]))
         found.append(doubts.earlier_tries(rows["earlier_tries"]))
-        found.append(doubts.earlier_looks(earlier_looks(store)))
+        found.append(doubts.looked_before(earlier_looks(store)))
+    if result["panel"] is not None and result["panel"]["weights"] is None:
+        found += [doubts.worse_than_a_coin(one["name"], one["right"], one["labelled"]) for one in result["judges"]]
     for name, judge in judges:
         found += bias.doubts(name, judge, rule.min_label_mass)
     return [{"name": one.name, "text": one.text, "figures": dict(one.figures)} for one in found if one is not None]

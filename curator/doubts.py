@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from curator.conformal import Guarantee
+from curator.intervals import clopper_pearson
 
 LEVEL = 0.001
 """How often one kind of doubt may be raised by chance alone, all its tests together."""
@@ -40,18 +41,6 @@ class Doubt:
     name: str
     text: str
     figures: Mapping[str, Any]
-
-
-def interval(successes: int, trials: int) -> tuple[float, float]:
-    """Clopper-Pearson interval of a share, of confidence `CONFIDENCE`.
-
-    >>> [round(end, 4) for end in interval(0, 10)]
-    [0.0, 0.3085]
-    """
-    from scipy.stats import binomtest
-
-    found = binomtest(successes, trials).proportion_ci(CONFIDENCE, method="exact")
-    return float(found.low), float(found.high)
 
 
 def drift(calibration: Mapping[str, ArrayLike], pool: Mapping[str, ArrayLike]) -> Doubt | None:
@@ -267,7 +256,7 @@ def annotator_noise(found: Sequence[Votes], alpha: float, ties_are_errors: bool)
     if not apart:
         return None
     votes = [(one.votes, one.pairs) for one in found]
-    low, high = interval(apart, both)
+    low, high = clopper_pearson(apart, both, CONFIDENCE)
     noise = [_noise(share) for share in (apart / both, low, high)]
     floor = [contradicted(votes, h, ties_are_errors) for h in noise]
     if floor[2] < alpha:
@@ -338,23 +327,34 @@ def earlier_tries(tries: int) -> Doubt | None:
     )
 
 
-def earlier_looks(looks: Mapping[str, int]) -> Doubt | None:
-    """Choosing rule, alpha or signal by what the calibration labels say.
-
-    Args:
-        looks: how often people looked, by what they looked at: "sweep", "comparison" or "plan".
-
-    >>> earlier_looks({"sweep": 2, "plan": 1}).text.partition(". ")[0]
-    'what these labels say was looked at before: 1 plan, 2 sweeps over alpha'
-    """
+def looked_before(looks: Mapping[str, int]) -> Doubt | None:
+    """Sweeps, comparisons and plans that were seen while some of today's calibration labels were there."""
     if not looks:
         return None
-    names = {"comparison": ("comparison of signals", "comparisons of signals"), "plan": ("plan", "plans"),
-             "sweep": ("sweep over alpha", "sweeps over alpha")}  # fmt: skip
-    listed = ", ".join(f"{times:,} {names[what][times > 1]}" for what, times in sorted(looks.items()))
+    seen = " and ".join(f"{count:,} {what}{'s' if count > 1 else ''}" for what, count in sorted(looks.items()))
     return Doubt(
         "looked before",
-        f"what these labels say was looked at before: {listed}. If rule, alpha or signal was chosen by that, it is a "
-        "choice that the promise does not cover.",
+        f"{seen} were looked at with calibration labels at hand. If alpha, rule, signal or judges were chosen by what "
+        "they showed, the promise does not cover that choice; new labels would.",
         dict(looks),
+    )
+
+
+def worse_than_a_coin(name: str, right: int, labelled: int) -> Doubt | None:
+    """A judge of several that is right less often than a coin: with equal weights it takes from what the others know.
+
+    Args:
+        right, labelled: calibration pairs that it has a label for, and those of them on which people agree.
+    """
+    from scipy.stats import binom
+
+    p = float(binom.cdf(right, labelled, 0.5)) if labelled else 1.0
+    if p >= LEVEL:
+        return None
+    return Doubt(
+        "worse than a coin",
+        f"the judge {name} is right on {right:,} of {labelled:,} labelled pairs, less often than a coin "
+        f"({p_value(p)}). In a mean of equal weights it takes from what the others know. Fit weights on rows that do "
+        "not calibrate (--combine fitted --fit-fraction 0.3), or do without it and have new pairs labelled.",
+        {"judge": name, "right": right, "labelled": labelled, "p": p},
     )

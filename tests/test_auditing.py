@@ -16,6 +16,7 @@ from curator.pair import Origin, Verdict, first_by_hash
 from curator.resources import first_error
 from curator.store import Store, open_store
 from curator.store.audits import ask_again, asked_again, audited, draw_audit, rechecked, waiting_again
+from curator.store.doubts import votes
 from curator.store.labels import Label, add_labels, draw_for_calibration
 from tests.conftest import Cli, judgments, pairs, read_rows, write_rows
 
@@ -186,6 +187,14 @@ def test_a_larger_share_adds_pairs_and_an_equal_one_none(run: Run) -> None:
     assert shares[0] == shares[1] < shares[2] == shares[3] == shares[4] == shares[5] < shares[6]
     assert len(shares[6]) == run.label()["accepted"]
     assert run.cli.json("queue", "--db", run.db, "--out", run.folder / "q", "--audit", "1")["tasks"] == PAIRS - LABELLED
+
+
+def test_an_audit_is_of_all_groups_together(run: Run) -> None:
+    write_rows(run.raw, ({**row, "topic": "xyz"[i % 3]} for i, row in enumerate(run.rows)))
+    result = run.label("--audit", "0.2", "--group-by", "topic", "--ties", "exclude")
+    assert result["audit"]["accepted"] == result["accepted"]
+    assert result["audit"]["drawn"] == len(run.ids(AUDITED)) > 20
+    assert run.audit()["labels"]["confident"] is not None
 
 
 def test_one_pair_at_least_is_drawn(run: Run) -> None:
@@ -498,6 +507,18 @@ def test_a_review_label_in_doubt(store: Store) -> None:
     rest = [row[0] for row in store.rows("SELECT pair_id FROM draw WHERE pair_id NOT IN (SELECT pair_id FROM label)")]
     add_labels(store, [Label(one, "anna", Verdict.A) for one in rest])
     assert verdicts(store, pair_id) == ["tie", "a", "a"]
+
+
+def test_a_second_label_is_no_double_annotation(store: Store) -> None:
+    """Pairs come back because of what was said about them: they tell nothing of how often people agree."""
+    ids = [row[0] for row in store.rows("SELECT pair_id FROM calibration_label ORDER BY pair_id LIMIT 5")]
+    add_labels(store, [Label(pair_id, "ben", Verdict.A, Origin.CALIBRATION) for pair_id in ids[:2]])
+    store.rows("CREATE OR REPLACE TEMP TABLE calibrating AS SELECT pair_id FROM calibration_label")
+    before = votes(store)
+    assert sum(one.pairs for one in before if one.votes == 2) == 2
+    assert ask_again(store, ids) == 5
+    add_labels(store, [Label(pair_id, "cleo", Verdict.B) for pair_id in ids])
+    assert votes(store) == before
 
 
 def test_pairs_without_a_label_cannot_come_back(store: Store) -> None:

@@ -21,10 +21,11 @@ from curator.doubts import (
     drift,
     earlier_tries,
     expected_prompts,
-    interval,
+    looked_before,
     refused_labels,
     repeated_prompts,
     waiting_draw,
+    worse_than_a_coin,
 )
 
 
@@ -203,13 +204,6 @@ def test_people_who_disagree_more_than_coins_tell_nothing() -> None:
     assert found.figures["noise"] == 0.5
 
 
-def test_the_interval_is_that_of_clopper_and_pearson() -> None:
-    low, high = interval(3, 20)
-    assert binom.sf(2, 20, low) == pytest.approx(0.025)
-    assert binom.cdf(3, 20, high) == pytest.approx(0.025)
-    assert interval(20, 20)[1] == 1.0
-
-
 def test_the_draw_and_the_tries() -> None:
     assert waiting_draw(0) is None
     assert earlier_tries(0) is None
@@ -218,3 +212,20 @@ def test_the_draw_and_the_tries() -> None:
     assert "1,200 pairs of the calibration draw have no label" in waiting.text
     assert tries is not None
     assert "found no threshold (2x)" in tries.text
+
+
+def test_a_judge_that_is_worse_than_a_coin() -> None:
+    assert worse_than_a_coin("j", 50, 100) is None
+    assert worse_than_a_coin("j", 0, 0) is None
+    assert worse_than_a_coin("j", 35, 100) is None  # once in six hundred is not rare enough
+    found = worse_than_a_coin("j", 34, 100)
+    assert found is not None
+    assert found.figures["p"] == pytest.approx(0.000895, rel=0.01)
+    assert "the judge j is right on 34 of 100 labelled pairs" in found.text
+
+
+def test_looks_at_the_labels() -> None:
+    assert looked_before({}) is None
+    found = looked_before({"sweep": 2, "plan": 1})
+    assert found is not None
+    assert found.text.startswith("1 plan and 2 sweeps were looked at with calibration labels at hand.")

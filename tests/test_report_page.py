@@ -139,6 +139,20 @@ def test_what_is_null_or_not_there_is_passed_over() -> None:
     assert "is in the queue" in parsed(audit={"labelled": 0, "errors": 0}).text
 
 
+def test_an_audit_says_no_more_than_its_labels_do() -> None:
+    audit = {"drawn": 90, "labelled": 60, "ties_left_out": 4, "errors": 3, "low": 0.011, "high": 0.149}
+    text = parsed(audit=audit).text
+    assert "3 of 56 are wrong" in text
+    assert (
+        "between 1.1% and 14.9% (95%, exact interval), if it is chance which of the 90 drawn pairs have no label"
+        in text
+    )
+    assert "if it is chance" not in parsed(audit={**audit, "labelled": 90}).text
+    withheld = parsed(audit={**audit, "low": None, "high": None}).text
+    assert "can be told when all 90 drawn pairs are labelled" in withheld
+    assert "between" not in withheld.partition("The error that was bought")[2].partition("drawn pairs")[0]
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -78,7 +78,7 @@ def audited(store: Store) -> Audited | None:
         SELECT count(*), (SELECT count(*) FROM ({_ACCEPTED})), count(l.verdict),
                count(*) FILTER (l.verdict <> s.label), count(*) FILTER (l.verdict = 'tie'),
                count(*) FILTER (l.verdict IS NOT NULL AND asked.origin <> 'audit'),
-               (SELECT ties FROM calibration WHERE calibration_id = max(s.calibration_id))
+               (SELECT max(ties) FROM calibration WHERE calibration_id = max(s.calibration_id))
         FROM ({_SAMPLE}) s LEFT JOIN first_label l USING (pair_id) LEFT JOIN asked USING (pair_id)""",
         values,
     )
@@ -94,9 +94,12 @@ def replies_to_labelled(store: Store, min_label_mass: float) -> pa.Table:
     return store.arrow(
         """WITH reply AS (
             SELECT pair_id, position, l.verdict, judge_id,
-                   max(logprob_a - logprob_b) FILTER (pair_order = 'ab') AS d_ab,
-                   max(logprob_a - logprob_b) FILTER (pair_order = 'ba') AS d_ba
-            FROM input JOIN label l USING (pair_id) JOIN judgment USING (pair_id)
+                   max(odds) FILTER (pair_order = 'ab') AS d_ab, max(odds) FILTER (pair_order = 'ba') AS d_ba
+            FROM input JOIN label l USING (pair_id) JOIN (
+                -- A certain tie leaves nothing to a nor to b, and no preference between them.
+                SELECT *, if(logprob_tie IS NOT NULL AND logprob_a = logprob_b, 0, logprob_a - logprob_b) AS odds
+                FROM judgment
+            ) USING (pair_id)
             WHERE l.verdict IN ('a', 'b') AND status = 'ok' AND coalesce(label_mass, 1) >= $mass
             GROUP BY ALL
         )
@@ -112,9 +115,12 @@ def preferred_by_people(store: Store) -> int:
 
 
 def threshold(store: Store) -> float | None:
-    """The least |log-odds| that the latest calibration accepts."""
-    rows = store.rows("SELECT threshold FROM calibration ORDER BY calibration_id DESC LIMIT 1")
-    return None if not rows or rows[0][0] is None else float(rows[0][0])
+    """The least |log-odds| that the latest calibration accepts, in every group; None: it ranks by another signal."""
+    (value,) = store.one(
+        """SELECT max(threshold) FROM calibration
+        WHERE score = 'bpe' AND calibration_id = (SELECT max(calibration_id) FROM calibration)"""
+    )
+    return None if value is None else float(value)
 
 
 def pair_details(store: Store, pair_ids: Sequence[str], characters: int) -> dict[str, dict[str, Any]]:

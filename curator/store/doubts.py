@@ -110,12 +110,12 @@ def refused(store: Store) -> dict[str, int]:
 
 
 def votes(store: Store) -> list[Votes]:
-    """What people said about the calibration pairs."""
+    """What people said about the calibration pairs, each before it was asked about again: those are no random pairs."""
     rows = store.rows(
         """WITH vote AS (
             SELECT pair_id, verdict, count(*) OVER (PARTITION BY pair_id) AS votes,
                    row_number() OVER (PARTITION BY pair_id ORDER BY number) AS turn
-            FROM latest_label SEMI JOIN calibrating USING (pair_id) WHERE verdict <> 'skip'
+            FROM word SEMI JOIN calibrating USING (pair_id) WHERE verdict <> 'skip' AND NOT again
         ), pairs AS (
             SELECT votes, any_value(verdict) FILTER (turn = 1) AS first, any_value(verdict) FILTER (turn = 2) AS second
             FROM vote GROUP BY pair_id, votes

@@ -40,7 +40,8 @@ _PLACES = """
 _TASK = f"""
     WITH task AS MATERIALIZED (
         SELECT pair_id, s.bpe, input.position, w.pair_id IS NOT NULL AS again, draw.position AS drawn_at,
-               if(again, NULL, draw_number) AS drawn, drawn IS NULL AND (again OR d.decision = 'accept') AS hidden
+               if(again, NULL, draw_number) AS drawn,
+               drawn IS NULL AND (again OR coalesce(d.decision, 'abstain') = 'accept') AS hidden
         FROM {_PLACES} WHERE {_WAITS}
     )
     SELECT pair_id, drawn, drawn_at, again,
