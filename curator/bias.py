@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from curator.doubts import CONFIDENCE, LEVEL, Doubt, interval, p_value
+from curator.doubts import CONFIDENCE, LEVEL, Doubt, p_value
+from curator.intervals import clopper_pearson
 from curator.preference import TIE_TOLERANCE, preference
 
 POSITION_MARGIN = 0.1
@@ -23,7 +24,6 @@ class Bias:
         pairs: pairs with a verdict in both orders, of the sample looked at.
         first, second: of these, pairs on which the judge leans to the response shown first (second) over both orders.
         lean: mean of that leaning over the pairs, from -1 (second, always) to 1; a tied reply counts one half.
-        strength: mean of its size, without its sign.
         labelled, longer: pairs with a label and responses of different lengths, and those whose label is the longer.
         judge_only, people_only: calibration pairs on which only the judge (only people) preferred the longer response.
         both: calibration pairs on which both did.
@@ -36,7 +36,6 @@ class Bias:
     first: int
     second: int
     lean: float
-    strength: float
     labelled: int
     longer: int
     compared: int
@@ -50,16 +49,6 @@ class Bias:
     @property
     def first_shown(self) -> float | None:
         return (1 + self.lean) / 2 if self.pairs else None
-
-    @property
-    def first_shown_interval(self) -> tuple[float, float]:
-        """Of how often the first shown wins: exact, given on how many pairs the order decides (and no tied reply)."""
-        if not self.pairs:
-            return 0.0, 1.0
-        if not self.first + self.second:
-            return 0.5, 0.5
-        low, high = interval(self.first, self.first + self.second)
-        return 0.5 + self.strength * (low - 0.5), 0.5 + self.strength * (high - 0.5)
 
     def figures(self) -> dict[str, Any]:
         """For `run.json`; each figure is None where there is nothing to tell it from."""
@@ -114,7 +103,6 @@ def measure(
         first=int(np.count_nonzero(lean > 0)),
         second=int(np.count_nonzero(lean < 0)),
         lean=float(lean.mean()) if lean.size else 0.0,
-        strength=float(np.abs(lean).mean()) if lean.size else 0.0,
         labelled=int(np.count_nonzero(chosen)),
         longer=int(np.count_nonzero(chosen > 0)),
         compared=by_judge.size,
@@ -136,8 +124,8 @@ def doubts(name: str, judge: Bias, min_label_mass: float) -> list[Doubt]:
     """What of a judge's bias is worth a line.
 
     Every pair is shown in both orders, so that without position bias the first shown wins one half whatever the labels
-    are: tested by the signs of the pairs on which the order decides. Length is compared with people on the same pairs,
-    by McNemar's exact test.
+    are: tested by the signs of the pairs on which the order decides. Length is compared with people on the same pairs:
+    by McNemar's exact test, whether the longer wins as often; by Fisher's, whether errors go to both lengths alike.
     """
     found = (_position(name, judge), _length(name, judge), _mass(name, judge, min_label_mass))
     return [doubt for doubt in found if doubt is not None]
@@ -147,7 +135,7 @@ def _position(name: str, judge: Bias) -> Doubt | None:
     rate = judge.first_shown
     if rate is None or abs(rate - 0.5) < POSITION_MARGIN or _sign_test(judge.first, judge.second) >= LEVEL:
         return None
-    ends, decided = judge.first_shown_interval, judge.first + judge.second
+    ends, decided = clopper_pearson(rate * judge.pairs, judge.pairs, CONFIDENCE), judge.first + judge.second
     return Doubt(
         "position bias",
         f"{name} goes by the place: the response shown first wins {rate:.0%} of its replies ({CONFIDENCE:.0%} interval "
@@ -162,19 +150,27 @@ def _position(name: str, judge: Bias) -> Doubt | None:
 
 
 def _length(name: str, judge: Bias) -> Doubt | None:
-    if not judge.compared or (p := _sign_test(judge.judge_only, judge.people_only)) >= LEVEL:
+    long, short = judge.both + judge.people_only, judge.compared - judge.both - judge.people_only
+    if not long or not short:
         return None
-    figures = judge.figures()
-    ours, theirs = figures["longer_preferred_there"], figures["longer_preferred_by_people"]
-    more = "more" if ours > theirs else "less"
+    from scipy.stats import fisher_exact
+
+    # A judge that errs at random prefers what people do not, long or short: so its errors must lean the same way too.
+    to_longer, to_shorter = judge.judge_only / short, judge.people_only / long
+    table = np.array([[judge.judge_only, short - judge.judge_only], [judge.people_only, long - judge.people_only]])
+    p = max(_sign_test(judge.judge_only, judge.people_only), float(fisher_exact(table).pvalue))
+    if p >= LEVEL or (judge.judge_only > judge.people_only) != (to_longer > to_shorter):
+        return None
+    ours, theirs = (judge.both + judge.judge_only) / judge.compared, long / judge.compared
     return Doubt(
         "length bias",
-        f"{name} likes the longer response {more} than people do: on {judge.compared:,} calibration pairs it prefers "
-        f"it in {ours:.0%}, people in {theirs:.0%} (McNemar's exact test: {p_value(p)}). The promise is as "
-        "before, but what is wrong among the auto labels teaches length: say in the template what length is worth.",
+        f"{name} likes the longer response {'more' if ours > theirs else 'less'} than people do: on {judge.compared:,} "
+        f"calibration pairs it prefers it in {ours:.0%}, people in {theirs:.0%}; it contradicts them on "
+        f"{to_longer:.0%} of those where they prefer the shorter, and on {to_shorter:.0%} of the others (exact tests: "
+        f"{p_value(p)}). This leaves the promise as it is, but teaches length: say in the template what that is worth.",
         {
             "judge": name, "compared": judge.compared, "longer_preferred": ours, "longer_preferred_by_people": theirs,
-            "judge_only": judge.judge_only, "people_only": judge.people_only, "p": p,
+            "wrongly_longer": to_longer, "wrongly_shorter": to_shorter, "p": p,
         },
     )  # fmt: skip
 

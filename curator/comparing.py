@@ -63,7 +63,7 @@ def compare(store: Store, rule: Rule) -> dict[str, Any]:
     inside, panel = members(store, latest), panel_of(latest)
     ids = {judge.judge_id for judge in inside}
     judges = [*inside, *(judge for judge in judges_of_input(store) if judge.judge_id not in ids)]
-    scored = score_judges(store, judges, panel, rule)
+    scored = score_judges(store, judges, panel, replace(rule, score=Signal.BPE))
     team = _Team(inside, panel, len(inside)) if len(inside) > 1 else _Team(judges, panel, len(judges))
     signals = [
         {"signal": kind.value, "judges": [{"judge_id": one.judge_id, "name": one.name} for one in whose],

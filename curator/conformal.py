@@ -157,20 +157,23 @@ def pac_grid(pool: ArrayLike, n: int, alpha: Fraction, delta: Fraction) -> tuple
     """The thresholds that `pac` tries, surest first, and what part of delta each is given.
 
     They are score quantiles of the judged pairs of the pool: no label is seen. The first is where the fewest of n
-    calibration rows that can pass are expected above it, and two standard deviations more.
+    calibration rows that can pass are expected above it, and two standard deviations more. A later start that so few
+    rows could not pass with its part, even without an error, leaves it to the first.
     """
     scores = np.asarray(pool, dtype=np.float64)
     judged = scores[~np.isneginf(scores)]
     if not n or not judged.size:
         return np.empty(0), []
-    fewest = math.log(float(delta) * PAC_STARTS[0] / sum(PAC_STARTS)) / math.log1p(-float(alpha))
-    start = min(1.0, (fewest + 2 * math.sqrt(fewest)) / (n * judged.size / scores.size))
-    shares = np.linspace(start, 1.0, PAC_STEPS * (len(PAC_STARTS) - 1) + 1)
+    parts, expected = np.array(PAC_STARTS), n * judged.size / scores.size
+    fewest = np.log(float(delta) * parts / parts.sum()) / math.log1p(-float(alpha))
+    start = min(1.0, (fewest[0] + 2 * math.sqrt(fewest[0])) / expected)
+    shares = np.linspace(start, 1.0, PAC_STEPS * (parts.size - 1) + 1)
+    given = np.zeros(shares.size, dtype=np.int64)
+    given[::PAC_STEPS] = np.where(shares[::PAC_STEPS] * expected >= fewest, parts, 0)
+    given[0] += parts.sum() - given.sum()
     ranks = judged.size - np.minimum(np.ceil(shares * judged.size).astype(np.int64), judged.size)
-    given = np.zeros(shares.size)
-    given[::PAC_STEPS] = PAC_STARTS
     falling, at = np.unique(-np.partition(judged, np.unique(ranks))[ranks], return_inverse=True)
-    return -falling, [delta * int(part) / sum(PAC_STARTS) for part in np.bincount(at, given)]
+    return -falling, [delta * int(part) / int(parts.sum()) for part in np.bincount(at, given)]
 
 
 def fixed_sequence(cal: Blocks, grid: ArrayLike, deltas: Sequence[Fraction], alpha: Fraction) -> float | None:

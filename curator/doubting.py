@@ -7,10 +7,13 @@ from typing import Any
 
 from curator import bias, doubts
 from curator.bias import Bias
+from curator.conformal import Guarantee
 from curator.doubts import Doubt
+from curator.noise import annotator_noise
 from curator.options import Rule, Ties
 from curator.store import Store
 from curator.store import doubts as stored
+from curator.store.looks import earlier_looks
 
 
 def judge_bias(store: Store, judge_id: str, min_label_mass: float) -> Bias:
@@ -27,7 +30,7 @@ def find_doubts(
     """The doubts about a decision that was just made, for `run.json`.
 
     Args:
-        result: what the decision came to; `threshold`, `calibration` and `queue` are used.
+        result: what the decision came to; `threshold`, `calibration`, `queue`, `judges` and `panel` are used.
         judges: name and bias of each judge.
     """
     rows, promised = result["calibration"], result["threshold"] is not None
@@ -35,15 +38,19 @@ def find_doubts(
     n, m = stored.find_calibrating(store)
     if n and m:
         found.append(doubts.drift(*stored.compared(store, n, m)))
-        if promised:
-            same = stored.same_response(store, n) if rows["drawn"] < n else 0.0
+        drawn = rows["drawn"] == n  # by curator, pair by pair: then only pac has reason to look at prompts
+        if promised and (not drawn or rule.guarantee is Guarantee.PAC):
+            same = 0.0 if drawn else stored.same_response(store, n)
             found.append(doubts.repeated_prompts(stored.prompts(store), rows["drawn"], same, rule.guarantee))
     found += doubts.refused_labels(stored.refused(store))
     if n:
-        found.append(doubts.annotator_noise(stored.votes(store), float(rule.alpha), rule.ties is Ties.ERROR))
+        found.append(annotator_noise(stored.votes(store), float(rule.alpha), rule.ties is Ties.ERROR))
     if promised:
         found.append(doubts.waiting_draw(result["queue"]["calibration_draw"]))
         found.append(doubts.earlier_tries(rows["earlier_tries"]))
+        found.append(doubts.earlier_looks(earlier_looks(store)))
+    if result["panel"] is not None and result["panel"]["weights"] is None:
+        found += [doubts.worse_than_a_coin(one["name"], one["right"], one["labelled"]) for one in result["judges"]]
     for name, judge in judges:
         found += bias.doubts(name, judge, rule.min_label_mass)
     return [{"name": one.name, "text": one.text, "figures": dict(one.figures)} for one in found if one is not None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ LEVEL = 0.001
 
 CONFIDENCE = 0.95
 """Confidence of the intervals that doubts state."""
+
+REPEATED = 0.05
+"""Where fewer of the calibration pairs have another pair of their prompt beside them, that is not worth a line."""
 
 _EXACT_CELLS = 1_000_000
 """Up to this product of the sample sizes the two-sample test is exact; beyond it the limit is as good, and quicker."""
@@ -40,18 +43,6 @@ class Doubt:
     name: str
     text: str
     figures: Mapping[str, Any]
-
-
-def interval(successes: int, trials: int) -> tuple[float, float]:
-    """Clopper-Pearson interval of a share, of confidence `CONFIDENCE`.
-
-    >>> [round(end, 4) for end in interval(0, 10)]
-    [0.0, 0.3085]
-    """
-    from scipy.stats import binomtest
-
-    found = binomtest(successes, trials).proportion_ci(CONFIDENCE, method="exact")
-    return float(found.low), float(found.high)
 
 
 def drift(calibration: Mapping[str, ArrayLike], pool: Mapping[str, ArrayLike]) -> Doubt | None:
@@ -166,11 +157,9 @@ def repeated_prompts(found: Prompts, drawn: int, same_response: float, guarantee
         same_response: share of the calibration pairs of which a response, to the same prompt, is in the pool as well.
     """
     n, prompts, shared = (int(values.sum()) for values in (found.calibration, found.used, found.shared))
-    if prompts == n and (not shared or drawn == n):
-        return None
     figures: dict[str, Any] = {"pairs": n, "prompts": prompts, "shared_prompts": shared, "drawn": drawn}
     if drawn == n:
-        if guarantee is not Guarantee.PAC:
+        if guarantee is not Guarantee.PAC or n - prompts < REPEATED * n:
             return None  # single pairs drawn at random are exchangeable with the others, however alike they are
         return Doubt(
             "repeated prompts",
@@ -191,6 +180,8 @@ def repeated_prompts(found: Prompts, drawn: int, same_response: float, guarantee
             "labels say less than their number, and the promise is weaker. Draw single pairs.",
             figures,
         )
+    if max(n - prompts, shared) < REPEATED * n:
+        return None
     also = f", and {same_response:.0%} of the pairs share a response with those" if same_response else ""
     return Doubt(
         "repeated prompts",
@@ -233,87 +224,6 @@ def refused_labels(counts: Mapping[str, int]) -> list[Doubt]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Votes:
-    """Calibration pairs that were voted on alike.
-
-    Attributes:
-        votes: people who voted on each (a skip is no vote).
-        first, second: the first two votes; second None where there is one.
-        pairs: how many such pairs.
-    """
-
-    votes: int
-    first: str
-    second: str | None
-    pairs: int
-
-
-def annotator_noise(found: Sequence[Votes], alpha: float, ties_are_errors: bool) -> Doubt | None:
-    """What disagreement among people says about the alphas that any judge can reach.
-
-    On each pair with two votes or more the first two are compared, so that the comparisons are independent and the
-    interval exact; copies of one row that count as two votes make it look better than it is. Where both chose a side,
-    P(disagree) = 2 h (1 - h) for people who err alike on every pair with probability h. A judge that is always right is
-    then contradicted where most votes are wrong, or tied.
-
-    Returns:
-        None where nobody disagrees, or the noise is certainly too small to matter at `alpha`.
-    """
-    compared = sum(one.pairs for one in found if one.second)
-    disagree = sum(one.pairs for one in found if one.second and one.first != one.second)
-    sided = [one for one in found if {one.first, one.second} <= {"a", "b"}]
-    both, apart = sum(one.pairs for one in sided), sum(one.pairs for one in sided if one.first != one.second)
-    if not apart:
-        return None
-    votes = [(one.votes, one.pairs) for one in found]
-    low, high = interval(apart, both)
-    noise = [_noise(share) for share in (apart / both, low, high)]
-    floor = [contradicted(votes, h, ties_are_errors) for h in noise]
-    if floor[2] < alpha:
-        return None
-    reach = "is below" if floor[1] > alpha else "may be below"
-    return Doubt(
-        "annotator noise",
-        f"people disagree on {disagree:,} of {compared:,} calibration pairs with two labels or more. If they err alike "
-        f"on every pair, then in {noise[0]:.1%} of their labels ({CONFIDENCE:.0%} interval {noise[1]:.1%} to "
-        f"{noise[2]:.1%}); a judge that is always right would be contradicted on {floor[0]:.1%} of the pairs "
-        f"({floor[1]:.1%} to {floor[2]:.1%}), and no alpha below that is in reach in truth. Alpha {alpha:g} {reach}: "
-        "the promise, which is about agreement with these people, can then hold only where they agree more than on the "
-        "average pair. More people a pair, or clearer instructions, help.",
-        {
-            "compared": compared, "disagree": disagree, "both_chose_a_side": both, "of_these_disagree": apart,
-            "noise": noise[0], "noise_interval": noise[1:],
-            "contradicted": floor[0], "contradicted_interval": floor[1:],
-        },
-    )  # fmt: skip
-
-
-def _noise(disagreement: float) -> float:
-    """h of 2 h (1 - h) = disagreement; 1/2, no information, where people disagree more often than coins."""
-    return (1 - math.sqrt(max(0.0, 1 - 2 * disagreement))) / 2
-
-
-def contradicted(votes: Sequence[tuple[int, int]], noise: float, ties_are_errors: bool) -> float:
-    """How often the vote of most contradicts the truth, or is tied, if each vote is wrong with probability `noise`.
-
-    Args:
-        votes: (votes a pair, pairs).
-        ties_are_errors: a tied vote is an error of any label; else the pair is left out.
-
-    >>> [round(contradicted([(k, 1)], 0.1, True), 3) for k in (1, 2, 3)]
-    [0.1, 0.19, 0.028]
-    """
-    from scipy.stats import binom
-
-    wrong = total = 0.0
-    for k, pairs in votes:
-        tied = float(binom.pmf(k // 2, k, noise)) if k % 2 == 0 else 0.0
-        wrong += pairs * (float(binom.sf(k // 2, k, noise)) + (tied if ties_are_errors else 0.0))
-        total += pairs * (1.0 if ties_are_errors else 1.0 - tied)
-    return wrong / total if total else 0.0
-
-
 def waiting_draw(waiting: int) -> Doubt | None:
     """Drawn pairs without a label."""
     if not waiting:
@@ -335,4 +245,46 @@ def earlier_tries(tries: int) -> Doubt | None:
         f"with fewer labels this rule found no threshold ({tries}x). Labelling until it does is a choice that the "
         "promise does not allow for: expect a little more error.",
         {"tries": tries},
+    )
+
+
+def worse_than_a_coin(name: str, right: int, labelled: int) -> Doubt | None:
+    """A judge of several that is right less often than a coin: with equal weights it takes from what the others know.
+
+    Args:
+        right, labelled: calibration pairs that it has a label for, and those of them on which people agree.
+    """
+    from scipy.stats import binom
+
+    p = float(binom.cdf(right, labelled, 0.5)) if labelled else 1.0
+    if p >= LEVEL:
+        return None
+    return Doubt(
+        "worse than a coin",
+        f"the judge {name} is right on {right:,} of {labelled:,} labelled pairs, less often than a coin "
+        f"({p_value(p)}). In a mean of equal weights it takes from what the others know. Fit weights on rows that do "
+        "not calibrate (--combine fitted --fit-fraction 0.3), or do without it and have new pairs labelled.",
+        {"judge": name, "right": right, "labelled": labelled, "p": p},
+    )
+
+
+def earlier_looks(looks: Mapping[str, int]) -> Doubt | None:
+    """Choosing rule, alpha or signal by what the calibration labels say.
+
+    Args:
+        looks: how often people looked, by what they looked at: "sweep", "comparison" or "plan".
+
+    >>> earlier_looks({"sweep": 2, "plan": 1}).text.partition(". ")[0]
+    'what these labels say was looked at before: 1 plan, 2 sweeps over alpha'
+    """
+    if not looks:
+        return None
+    names = {"comparison": ("comparison of signals", "comparisons of signals"), "plan": ("plan", "plans"),
+             "sweep": ("sweep over alpha", "sweeps over alpha")}  # fmt: skip
+    listed = ", ".join(f"{times:,} {names[what][times > 1]}" for what, times in sorted(looks.items()))
+    return Doubt(
+        "looked before",
+        f"what these labels say was looked at before: {listed}. If rule, alpha or signal was chosen by that, it is a "
+        "choice that the promise does not cover.",
+        dict(looks),
     )

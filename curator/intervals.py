@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 
-def clopper_pearson(errors: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def clopper_pearson(errors: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """The exact interval of an error rate of which `errors` were seen among `n` random draws.
 
     It holds the true rate with probability `confidence` at least, whatever that rate is, and also where the draws are
     made without replacement from a finite batch (there it is wider than it need be).
 
     Args:
-        errors: how many of the draws were wrong, 0 to n.
+        errors: how many of the draws were wrong, 0 to n; where some count half, the interval is wider than need be.
         n: how many were drawn, at least 1.
         confidence: strictly between 0 and 1.
 
@@ -32,7 +32,7 @@ def clopper_pearson(errors: int, n: int, confidence: float = 0.95) -> tuple[floa
     from scipy.stats import beta
 
     if not 0 <= errors <= n or n < 1:
-        raise ValueError(f"{errors} errors among {n} draws: there must be a draw, and no more errors than draws")
+        raise ValueError(f"{errors:g} errors among {n} draws: there must be a draw, and no more errors than draws")
     if not 0 < confidence < 1:
         raise ValueError(f"the confidence must lie strictly between 0 and 1, not be {confidence}")
     tail = (1 - confidence) / 2

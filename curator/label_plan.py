@@ -44,7 +44,7 @@ class Cell:
         coverage_error: its Monte Carlo standard error.
         chance: share of draws with a threshold that accepts anything.
         chance_error: its Monte Carlo standard error.
-        low, high: the range of 80% of expected coverages over resampled pilots; None without a pilot.
+        low, high: 80% of the expected coverages that resampled pilots give, about `coverage`; None without a pilot.
     """
 
     guarantee: Guarantee
@@ -162,9 +162,10 @@ def plan_from_pilot(
         if np.isneginf(scores[again]).all():
             continue
         curve = pilot_curve(scores[again], wrong[again])
-        other = plan_labels(sureness, curve, asked, draws=DRAWS_A_PILOT, seed=seed + 1 + len(spread))
-        spread.append([cell.coverage for cell in other])
-    low, high = np.quantile(np.array(spread), [0.1, 0.9], axis=0)
+        # All pilots see the same draws, so that they differ by what they say and not by luck in simulation.
+        spread.append([cell.coverage for cell in plan_labels(sureness, curve, asked, draws=DRAWS_A_PILOT, seed=seed)])
+    around = np.array([cell.coverage for cell in cells]) - np.mean(spread, axis=0)
+    low, high = np.clip(np.quantile(spread, [0.1, 0.9], axis=0) + around, 0.0, 1.0)
     return [replace(cell, low=float(low[i]), high=float(high[i])) for i, cell in enumerate(cells)]
 
 

@@ -38,8 +38,11 @@ def draw_plan(plan: dict[str, Any], path: Path) -> None:
                     low, high = [cell["low"] for cell in line], [cell["high"] for cell in line]
                     axis.fill_between(labels, low, high, color=drawn.get_color(), alpha=0.15, linewidth=0)
             axis.set(title=guarantee, xlabel="calibration labels", xscale="log", ylim=(0, 1))
+            ticks = sorted({cell["labels"] for cell in cells})
+            axis.set_xticks(ticks, labels=[f"{labels:,}" for labels in ticks])
+            axis.minorticks_off()
             axis.grid(visible=True, alpha=0.3)
         axes[0].set_ylabel("expected coverage of the other pairs")
-        axes[0].legend()
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
         with whole_file(path) as aside:
             figure.savefig(aside, format="svg", metadata={"Date": None, "Title": plan["advice"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curator.conformal import Guarantee
-from curator.errors import InputError
+from curator.errors import InputError, StoreError
 from curator.files import whole_file
 from curator.options import Ties
 from curator.report.drawing import Picture
 from curator.report.figures import alpha_figure, entropy_figure, orders_figure, reliability_figure
-from curator.report.numbers import ORDER_BINS, entropy_counts, evenly, order_counts, over_alpha, reliability
+from curator.report.numbers import ORDER_BINS, entropy_counts, evenly, order_counts, over_alpha, reliability, together
 from curator.report.page import Content, page
 from curator.store import Store, report_rows, views
+from curator.store.looks import earlier_looks
+from curator.store.report_rows import LatestRule
 
 EXAMPLES = 4
 """Pairs shown of those that are accepted, and of those that are not."""
@@ -44,47 +47,60 @@ def write_report(store: Store, path: Path) -> int:
 
 
 def _content(store: Store, result: dict[str, Any]) -> Content:
-    pool, labelled = report_rows.pool_scores(store), _labelled(store, result["ties"])
+    rule = report_rows.latest_rule(store)
+    if rule is None:
+        raise StoreError(f"{store.path}: a run without a calibration; the store is damaged")
+    judges = result["judges"]
+    pool = report_rows.pool_scores(store, rule)
+    labelled = _labelled(store, rule, result["judge"]["settings"].get("fit_fraction", 0.0))
     odds, bpe, accepted = _numbers(pool["log_odds"]), _numbers(pool["bpe"]), pool["accepted"].to_numpy()
     judged, position = ~np.isnan(bpe), pool["position"].to_numpy()
-    one_threshold = result.get("score") in {None, "bpe"} and not result.get("groups")
-    threshold = result["threshold"]["bpe"] if result["threshold"] and one_threshold else None
-    curve, missing = _over_alpha(store, result, labelled, _sureness(odds))
+    threshold = result["threshold"]["bpe"] if result["threshold"] and not result["groups"] else None
+    curve, missing = _over_alpha(rule, result, labelled, _sureness(odds), pool["in_group"].to_numpy())
     few = [
         place
         for which in (judged & accepted, judged & ~accepted)
         for place in evenly(np.abs(odds[which]), position[which], EXAMPLES)
     ]
     seconds, asked = report_rows.judging_time(store, result["judge"]["judge_id"])
-    recorded = result["judge"]["engine"] == "recorded"  # reading a log is no judging
+    recorded = all(judge["engine"] == "recorded" for judge in judges)  # reading a log is no judging
     return Content(
         result,
         alpha=curve,
         alpha_missing=missing,
         entropy=entropy_figure(entropy_counts(bpe, accepted), threshold) if judged.any() else None,
         reliability=_reliability(labelled),
-        orders=_orders(store, result),
+        orders=_orders(store, judges),
         examples=report_rows.decided_pairs(store, few),
         seconds=None if recorded else seconds,
         asked=asked,
+        looks=earlier_looks(store),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Labelled:
-    """The calibration rows: the judge's log-odds (NaN: none) and probability of a, and whether its label is right."""
+    """The calibration rows, shape (n,).
+
+    Attributes:
+        log_odds, p: of the judge's label, and its probability; NaN: there is no verdict.
+        right: whether it is people's.
+        group: as in the pool.
+    """
 
     log_odds: Floats
-    p_a: Floats
+    p: Floats
     right: NDArray[np.bool_]
+    group: NDArray[np.int32]
 
 
-def _labelled(store: Store, ties: str) -> _Labelled:
-    rows = report_rows.labelled_scores(store)
+def _labelled(store: Store, rule: LatestRule, fit_fraction: float) -> _Labelled:
+    rows = report_rows.labelled_scores(store, rule, fit_fraction)
     verdict = np.asarray(rows["verdict"].to_pylist(), dtype=str)
-    counts = np.isin(verdict, ["a", "b"]) if ties == Ties.EXCLUDE else np.ones(verdict.size, dtype=bool)
-    odds, p_a, verdict = _numbers(rows["log_odds"])[counts], _numbers(rows["p_a"])[counts], verdict[counts]
-    return _Labelled(odds, p_a, ((odds > 0) & (verdict == "a")) | ((odds < 0) & (verdict == "b")))
+    odds, p, group = _numbers(rows["log_odds"]), _numbers(rows["p"]), rows["in_group"].to_numpy()
+    right = ((odds > 0) & (verdict == "a")) | ((odds < 0) & (verdict == "b"))
+    counts = np.isin(verdict, ["a", "b"]) if rule.ties == Ties.EXCLUDE else np.ones(verdict.size, dtype=bool)
+    return _Labelled(odds[counts], p[counts], right[counts], group[counts])
 
 
 def _numbers(column: Any) -> Floats:
@@ -99,34 +115,40 @@ def _sureness(log_odds: Floats) -> Floats:
 
 
 def _over_alpha(
-    store: Store, result: dict[str, Any], labelled: _Labelled, pool: Floats
+    rule: LatestRule, result: dict[str, Any], labelled: _Labelled, pool: Floats, pool_group: NDArray[np.int32]
 ) -> tuple[Picture | None, str | None]:
     """The curve over alpha, or why there is none. It is drawn only where it goes through the point that was bought."""
-    rule, scores = report_rows.latest_rule(store), _sureness(labelled.log_odds)
-    if rule is None or not scores.size or not pool.size:
+    scores = _sureness(labelled.log_odds)
+    if not scores.size or not pool.size:
         return None, None
-    points = over_alpha(scores, ~labelled.right, pool, Guarantee(rule.guarantee), rule.alpha, rule.delta)
+    each = []
+    for group in np.union1d(labelled.group, pool_group):
+        rows = labelled.group == group
+        each.append(
+            over_alpha(
+                scores[rows], ~labelled.right[rows], pool[pool_group == group],
+                Guarantee(rule.guarantee), rule.alpha, rule.delta,
+            )
+        )  # fmt: skip
+    points = [together(found) for found in zip(*each, strict=True)]
     chosen = next(point for point in points if point.alpha == rule.alpha)
-    if (chosen.accepted, chosen.threshold) != (result["accepted"], rule.threshold):
-        return None, (
-            "Not drawn: the pairs are not ranked by one score with one threshold here, and the curve would not go "
-            "through the point that was chosen."
-        )
+    bought = result["calibration"]
+    if (chosen.accepted, chosen.n, chosen.n_errors) != (result["accepted"], bought["n"], bought["errors"]):
+        return None, "Not drawn: labels have changed since the decision. Run the same curator label again."
     return (alpha_figure(points, rule.alpha) if any(point.accepted for point in points) else None), None
 
 
 def _reliability(labelled: _Labelled) -> Picture | None:
-    usable = ~np.isnan(labelled.p_a) & (labelled.log_odds != 0)
+    usable = ~np.isnan(labelled.p) & (labelled.log_odds != 0)
     if not usable.any():
         return None
-    p = labelled.p_a[usable]
-    return reliability_figure(reliability(np.maximum(p, 1 - p), labelled.right[usable]))
+    return reliability_figure(reliability(labelled.p[usable], labelled.right[usable]))
 
 
-def _orders(store: Store, result: dict[str, Any]) -> list[tuple[str, Picture]]:
+def _orders(store: Store, judges: Sequence[dict[str, Any]]) -> list[tuple[str, Picture]]:
     """Each judge's name with its figure, as far as it has judged."""
     drawn = []
-    for number, judge in enumerate((result.get("judges") or [result["judge"]])[:MOST_JUDGES]):
+    for number, judge in enumerate(judges[:MOST_JUDGES]):
         rows = report_rows.orders(store, judge["judge_id"], ORDER_BINS)
         if rows.num_rows:
             counts = order_counts(*(rows[name].to_numpy() for name in rows.column_names))

@@ -143,7 +143,10 @@ def _quality(rows: Rows, rule: Rule) -> Result:
         guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
     )  # fmt: skip
     right = ~rows.wrong[labelled]
-    return {"accuracy": accuracy(right), "auroc": auroc(rows.sureness[labelled], right), "coverage": found.coverage}
+    return {
+        "labelled": int(right.size), "right": int(right.sum()), "accuracy": accuracy(right),
+        "auroc": auroc(rows.sureness[labelled], right), "coverage": found.coverage,
+    }  # fmt: skip
 
 
 def _panel(decided: Decided, each: Sequence[Result]) -> Result | None:

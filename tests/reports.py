@@ -30,15 +30,19 @@ HOSTILE = (
 
 def result(**changes: Any) -> dict[str, Any]:
     """The object of `run.json`, as far as the page reads it."""
-    judge = {"judge_id": "0" * 32, "name": "judge-14b", "engine": "sglang", "first_shown_preferred": 0.57}
+    judge = {"judge_id": "0" * 32, "name": "judge-14b", "engine": "sglang", "first_shown_preferred": 0.57,
+             "accuracy": 245 / 300, "auroc": 0.77, "coverage": 421 / 600}  # fmt: skip
+    alone = {**judge, "read": 900, "judged": 890, "tokens": 1_234_567, "cached_tokens": 800_000}
     return {
         "pairs": 900, "judged": 890, "failed": 10, "failures": {"the server said <i>no</i>": 7, "too long": 3},
-        "calibration": {"n": 300, "errors": 55, "accepted": 195, "accepted_errors": 20, "prompts": 290, "drawn": 280,
-                        "earlier_tries": 2},
+        "judge_ties": 0, "score": "bpe", "group_by": None, "groups": None, "panel": None, "audit": None,
+        "calibration": {"n": 300, "errors": 55, "accepted": 195, "accepted_errors": 20, "fitted": 0, "prompts": 290,
+                        "drawn": 280, "earlier_tries": 2},
         "guarantee": "fdr", "alpha": 0.1, "delta": 0.1, "ties": "error",
         "threshold": {"bpe": 0.596, "log_odds": 0.925}, "pool": 600, "accepted": 421, "abstained": 179,
         "coverage": 421 / 600, "labels_missing": None, "labelled": 310, "dataset": {"auto": 421, "human": 305},
-        "queue": {"tasks": 179, "calibration_draw": 0}, "judge": {**judge, "demonstration": False},
+        "queue": {"tasks": 179, "calibration_draw": 0, "audit": 0, "again": 0},
+        "judge": {**judge, "demonstration": False, "settings": {}, "details": {}}, "judges": [alone],
         "promise": PROMISE, "tokens": 1_234_567, "cached_tokens": 800_000,
         **changes,
     }  # fmt: skip
@@ -49,27 +53,31 @@ def full_result(**changes: Any) -> dict[str, Any]:
     judges = [
         {"judge_id": f"{i}" * 32, "name": f"judge {i} <em>&</em>", "engine": "sglang", "accuracy": 0.8 + i / 50,
          "auroc": 0.71 + i / 100, "coverage": 0.5 + i / 10, "first_shown_preferred": 0.57, "tokens": 1_000_000,
-         "cached_tokens": 620_000, "failed": i}
+         "cached_tokens": 620_000, "read": 900, "judged": 900 - i}
         for i in range(3)
     ]  # fmt: skip
     judges[0]["name"] = "v" * 5_000
     groups = [
-        {"group": name, "n": 100, "errors": 12, "pool": 200, "threshold": {"bpe": 0.4, "log_odds": 1.5},
-         "accepted": accepted, "coverage": accepted / 200, "promise": said}
-        for name, accepted, said in (("code", 120, PROMISE), ("<u>law</u>", 0, "No threshold."), (LONG, 90, PROMISE))
+        {"group": name, "n": 100, "errors": 12, "pool": 200, "threshold": cut, "accepted": accepted,
+         "coverage": accepted / 200, "promise": said}
+        for name, accepted, cut, said in (
+            ("code", 120, {"bpe": 0.41237, "log_odds": 1.5}, PROMISE), ("<u>law</u>", 0, None, "No threshold."),
+            (LONG, 90, {"bpe": 0.0, "log_odds": "inf"}, PROMISE), (None, 0, None, "No threshold."),
+        )
     ]  # fmt: skip
     extra = {
+        "judge": {"judge_id": "9" * 32, "name": "together", "engine": "panel", "demonstration": False, "details": {},
+                  "settings": {}, "first_shown_preferred": None, "accuracy": 0.87, "auroc": 0.8, "coverage": 0.702},
         "judges": judges,
-        "combination": {"how": "mean log-odds", "missing": "abstain", "accuracy": 0.87, "auroc": 0.8},
-        "cascade": {"edge": "BPE over 0.4", "share_of_pairs": 0.31, "share_of_tokens": 0.74},
+        "panel": {"combine": "log-odds", "missing": "abstain", "weights": None,
+                  "cascade": {"edge": 0.9, "fitted": True, "pairs_share": 0.31, "tokens_share": 0.74}},
+        "group_by": "<topic>",
         "groups": groups,
-        "score": "bpe",
-        "audit": {"labelled": 88, "errors": 3, "low": 0.0071, "high": 0.0964},
-        "doubts": [
-            {"name": "drift", "text": "Pool and calibration rows differ in length <p = 0.001>."},
-            {"name": "long", "text": "u" * 400},
-        ],
-    }
+        "audit": {"drawn": 100, "accepted": 421, "labelled": 88, "ties_left_out": 0, "errors": 3, "error": 3 / 88,
+                  "low": 0.0071, "high": 0.0964, "confidence": 0.95},
+        "doubts": [{"name": "drift", "text": "Pool and calibration rows differ in length <p = 0.001>."},
+                   {"name": "long", "text": "u" * 400}],
+    }  # fmt: skip
     return result(**{**extra, **changes})
 
 
@@ -77,10 +85,11 @@ def pair(text: str, **changes: Any) -> dict[str, Any]:
     """A decided pair whose every text is `text`."""
     prompt = [{"role": "system", "content": "be brief"}, {"role": "user", "content": text}]
     decided = {"decision": "accept", "reason": "at least as sure as the threshold", "verdict": None}
-    return {
-        "prompt": prompt, "response_a": f"a {text}", "response_b": f"b {text}", "p_a": 0.8, "bpe": 0.5, **decided,
-        **changes,
+    made = {
+        "prompt": prompt, "response_a": f"a {text}", "response_b": f"b {text}", "p_a": 0.8, "p_tie": 0.0,
+        "bpe": 0.5, **decided, **changes,
     }  # fmt: skip
+    return {"p_b": 1 - made["p_a"], **made}
 
 
 @cache

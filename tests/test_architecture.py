@@ -14,7 +14,7 @@ PACKAGE = ROOT / "curator"
 
 PURE = (
     "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "combining", "quality",
-    "sizing", "signals", "label_plan", "contradictions", "intervals", "doubts", "bias",
+    "sizing", "signals", "label_plan", "contradictions", "intervals", "doubts", "bias", "noise",
 )  # fmt: skip
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "curator"}
 EDGES = ("store", "judges", "formats", "exports", "report")

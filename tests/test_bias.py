@@ -32,17 +32,16 @@ def test_the_place(d_ab: list[float], d_ba: list[float], first: float, flipped: 
     assert (found["first_shown_preferred"], found["flipped"]) == (first, flipped)
 
 
-def test_the_interval_of_the_place_is_exact_on_the_pairs_that_the_order_decides() -> None:
-    found = of([2.0] * 90 + [-2.0] * 10, [-2.0] * 30 + [2.0] * 60 + [2.0] * 10)
-    assert (found.first, found.second, found.first_shown) == (30, 10, 0.6)
-    # Clopper-Pearson for 30 of 40 is .5880 to .8731.
-    assert found.first_shown_interval == pytest.approx((0.5 + 0.4 * 0.08800, 0.5 + 0.4 * 0.37306), abs=1e-4)
+def test_the_interval_of_the_place_is_that_of_as_many_pairs() -> None:
+    (found,) = doubts("j", of([2.0] * 90 + [-2.0] * 10, [-2.0] * 40 + [2.0] * 50 + [2.0] * 10), 0.25)
+    assert (found.figures["first_shown_preferred"], found.figures["changes_with_order"]) == (0.65, 50)
+    # Clopper-Pearson for 65 of 100.
+    assert found.figures["interval"] == pytest.approx([0.5482, 0.7427], abs=1e-4)
 
 
 def test_nothing_judged_is_nothing_known() -> None:
     found = of([], [])
     assert set(found.figures().values()) == {0, None}
-    assert found.first_shown_interval == (0.0, 1.0)
     assert doubts("j", found, 0.25) == []
 
 
@@ -82,7 +81,7 @@ def test_a_place_is_worth_a_line_when_it_is_sure_and_matters() -> None:
     assert [one.name for one in strong] == ["position bias"]
     assert "j goes by the place: the response shown first wins 88% of its replies" in strong[0].text
     assert "its label changes with the order on 60 of 80 pairs" in strong[0].text
-    assert strong[0].figures["interval"][1] <= 0.875
+    assert strong[0].figures["interval"] == pytest.approx([0.7821, 0.9384], abs=1e-4)
     last = doubts("j", of([-1.0] * 80, [1.0] * 80), 0.25)
     assert "the response shown first wins 0% of its replies" in last[0].text
     assert doubts("j", of([1.0] * 8, [-1.0] * 8), 0.25) == [], "eight of eight happen to a fair coin"
@@ -99,15 +98,33 @@ def test_length_is_worth_a_line_when_people_see_it_otherwise() -> None:
     more = doubts("j", of(sure, sure, 1, people), 0.25)
     assert [one.name for one in more] == ["length bias"]
     assert (
-        "likes the longer response more than people do: on 100 calibration pairs it prefers it in 100%, people in 70%"
-        in (more[0].text)
+        "likes the longer response more than people do: on 100 calibration pairs it prefers it in 100%, people in 70%; "
+        "it contradicts them on 100% of those where they prefer the shorter, and on 0% of the others" in more[0].text
     )
     less = doubts("j", of(sure, sure, -1, people), 0.25)
-    assert "less than people do: on 100 calibration pairs it prefers it in 100%, people in 70%" not in less[0].text
-    assert "less than people do: on 100" in less[0].text
+    assert "less than people do: on 100 calibration pairs it prefers it in 0%, people in 30%" in less[0].text
     balanced = np.where(np.arange(n) < 50, 1, -1)
     label = np.where(np.arange(n) % 2, 3.0, -3.0).tolist()
     assert doubts("j", of(label, label, 1, balanced), 0.25) == [], "it errs both ways alike"
+
+
+def test_a_judge_that_errs_at_random_has_no_length_bias() -> None:
+    """People prefer the shorter in four of five, and each fifth label is wrong: so the longer wins more often by it."""
+    people = np.where(np.arange(1000) < 800, -1, 1)
+    label = np.where(np.arange(1000) % 5 == 0, -people, people) * 2.0
+    found = of(label.tolist(), label.tolist(), 1, people)
+    assert (found.judge_only, found.people_only) == (160, 40)
+    assert doubts("j", found, 0.25) == []
+
+
+def test_errors_that_lean_to_length_need_a_longer_outcome_too() -> None:
+    """Wrong on half of the few that people want shorter, on a tenth of the many they want longer."""
+    people = np.where(np.arange(1000) < 100, -1, 1)
+    wrong = np.where(people == -1, np.arange(1000) % 2 == 0, np.arange(1000) % 10 == 0)
+    label = np.where(wrong, -people, people) * 2.0
+    found = of(label.tolist(), label.tolist(), 1, people)
+    assert (found.judge_only, found.people_only) == (50, 90)
+    assert doubts("j", found, 0.25) == []
 
 
 def test_low_label_mass_is_counted() -> None:

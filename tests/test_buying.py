@@ -97,7 +97,7 @@ def test_the_picture_is_well_formed_and_says_what_the_plan_says(db: Path, cli: C
     root = ET.fromstring(first)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     texts = {"".join(node.itertext()).strip() for node in root.iter("{http://www.w3.org/2000/svg}text")}
-    assert {"fdr", "pac", "alpha 0.05", "alpha 0.15", "calibration labels"} <= texts
+    assert {"fdr", "pac", "alpha 0.05", "alpha 0.15", "calibration labels", "50", "100", "200"} <= texts
     assert any(plan["advice"] in "".join(node.itertext()) for node in root.iter())
     cli("plan", "--labels", "--db", db, *asked, "--picture", path)
     assert path.read_bytes() == first

@@ -153,6 +153,10 @@ def test_looks_are_recorded_as_long_as_labels_they_saw_calibrate(decided: Path, 
         cli("calibrate", "--db", decided, "--sweep")
     assert cli.json("calibrate", "--db", decided, "--compare")["earlier_looks"] == {"sweep": 2}
     assert cli.json("calibrate", "--db", decided, "--sweep")["earlier_looks"] == {"sweep": 2, "comparison": 1}
+    result = cli.json("calibrate", "--db", decided, "--alpha", "0.2")
+    (doubt,) = [one for one in result["doubts"] if one["name"] == "looked before"]
+    assert doubt["figures"] == {"sweep": 3, "comparison": 1}
+    assert "1 comparison of signals, 3 sweeps over alpha. If rule, alpha or signal was chosen by that" in doubt["text"]
     # Other pairs with labels of their own: nobody has looked at those.
     rows = [{**one, "prompt": "new " + one["prompt"]} for one in pairs(100, labelled=60)]
     cli("label", write_rows(tmp_path / "other.jsonl", rows), "--db", decided, "--out", tmp_path / "other",

@@ -389,6 +389,14 @@ def test_with_few_rows_or_one_score_all_of_delta_is_spent_at_once() -> None:
         assert (grid.tolist(), deltas) == ([0.0], [TENTH])
 
 
+def test_a_later_start_that_could_not_pass_leaves_its_part_to_the_first() -> None:
+    """A 30th of .1 is passed by 55 rows without an error: not by 50, and of 60 only at the last start."""
+    pool = np.arange(1000.0)
+    for n, parts in ((50, {0: 30}), (60, {0: 29, 48: 1}), (100, {0: 27, 16: 1, 32: 1, 48: 1})):
+        _, deltas = pac_grid(pool, n, TENTH, TENTH)
+        assert {i: 300 * part for i, part in enumerate(deltas) if part} == parts
+
+
 def test_grid_leaves_out_what_cannot_be_accepted() -> None:
     """Half of the pairs are not judged: twice the share of the others is needed for as many rows."""
     pool = np.append(np.arange(1000.0), [-INF] * 1000)

@@ -354,7 +354,7 @@ def test_position_bias_is_a_figure_and_a_doubt(run: Run) -> None:
     assert names(result) == ["position bias"]
     assert doubt(result, "position bias")["figures"] == {
         "judge": "j", "pairs": 200, "first_shown_preferred": 1.0, "changes_with_order": 200,
-        "interval": [pytest.approx(0.5 + (0.025 ** (1 / 200) - 0.5)), 1.0],
+        "interval": [pytest.approx(0.025 ** (1 / 200)), 1.0],
     }  # fmt: skip
     assert result["judge"]["bias"]["flipped"] == 1.0
     run.cli("label", run.folder / "raw.jsonl", "--judgments", run.folder / "log.jsonl")
@@ -369,7 +369,7 @@ def test_length_bias_is_told_by_people(run: Run) -> None:
     assert names(result) == ["length bias"]
     figures = doubt(result, "length bias")["figures"]
     assert (figures["compared"], figures["longer_preferred"], figures["longer_preferred_by_people"]) == (100, 1.0, 0.5)
-    assert (figures["judge_only"], figures["people_only"]) == (50, 0)
+    assert (figures["wrongly_longer"], figures["wrongly_shorter"]) == (1.0, 0.0)
 
 
 def test_replies_without_an_answer_are_counted(run: Run) -> None:
@@ -446,3 +446,19 @@ def test_real_judges_and_people(run: Run, shared_data: Callable[[str], Path], ju
     assert noise["disagree"] / noise["compared"] == pytest.approx(0.45, abs=0.06)
     assert noise["contradicted_interval"][0] > 0.1
     assert {"drift", "labels: offered"}.isdisjoint(names(result))
+
+
+def test_a_real_judge_that_likes_length(run: Run, shared_data: Callable[[str], Path]) -> None:
+    """LLMBar has long answers that do not do what was asked. ChatGPT falls for them; GPT-4 errs either way alike."""
+    rows = read_rows(shared_data("llmbar.jsonl"))
+    random.Random(1).shuffle(rows)
+    raw = [{**row, "label": row["label"] if i < 210 else None} for i, row in enumerate(rows)]
+    log = read_rows(shared_data("llmbar.voteshare.judgements.jsonl"))
+    result = run(raw, log, "--judge", "ChatGPT", "--alpha", "0.2")
+    figures = doubt(result, "length bias")["figures"]
+    assert figures["longer_preferred"] == pytest.approx(0.70, abs=0.01)
+    assert figures["longer_preferred_by_people"] == pytest.approx(0.23, abs=0.01)
+    assert (figures["wrongly_longer"], figures["wrongly_shorter"]) == pytest.approx((0.70, 0.30), abs=0.01)
+    other = run(raw, log, "--judge", "GPT-4", "--alpha", "0.2", "--db", run.folder / "other.duckdb")
+    assert other["judge"]["bias"]["longer_preferred_there"] > other["judge"]["bias"]["longer_preferred_by_people"] + 0.1
+    assert {"drift", "length bias", "position bias"}.isdisjoint(names(other))

@@ -8,23 +8,19 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.stats import binom
 
 from curator.conformal import Guarantee
 from curator.doubts import (
     LEVEL,
     Doubt,
     Prompts,
-    Votes,
-    annotator_noise,
-    contradicted,
     drift,
     earlier_tries,
     expected_prompts,
-    interval,
     refused_labels,
     repeated_prompts,
     waiting_draw,
+    worse_than_a_coin,
 )
 
 
@@ -140,6 +136,8 @@ def test_pairs_that_curator_drew_are_doubted_under_pac_alone() -> None:
     assert "pac speaks of pairs to come" in found.text
     alone = prompts([1] * 100, [1] * 50 + [0] * 50)
     assert repeated_prompts(alone, 0, 0.0, Guarantee.PAC) is None, "no prompt has two pairs"
+    few = prompts([2] * 2 + [1] * 98, [1] * 2 + [1] * 48 + [0] * 50)
+    assert repeated_prompts(few, 0, 0.0, Guarantee.FDR) is None, "two of fifty prompts have a pair in the pool"
 
 
 def test_each_reason_for_not_calibrating_is_counted() -> None:
@@ -152,64 +150,6 @@ def test_each_reason_for_not_calibrating_is_counted() -> None:
         refused_labels({"whim": 1})
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.05, 0.3, 0.5])
-@pytest.mark.parametrize("votes", [1, 2, 3, 4, 5])
-def test_how_often_most_votes_are_wrong(noise: float, votes: int) -> None:
-    wrong = sum(binom.pmf(k, votes, noise) for k in range(votes + 1) if 2 * k > votes)
-    tied = binom.pmf(votes / 2, votes, noise) if votes % 2 == 0 else 0.0
-    assert contradicted([(votes, 7)], noise, True) == pytest.approx(wrong + tied)
-    assert contradicted([(votes, 7)], noise, False) == pytest.approx(wrong / (1 - tied))
-
-
-def test_noise_comes_out_of_disagreement() -> None:
-    rng = np.random.default_rng(3)
-    h, n = 0.15, 4000
-    both = rng.random((n, 2)) < h
-    same = int((both[:, 0] == both[:, 1]).sum())
-    found = annotator_noise([Votes(2, "a", "a", same), Votes(2, "a", "b", n - same)], 0.1, True)
-    assert found is not None
-    low, high = found.figures["noise_interval"]
-    assert low < h < high
-    assert high - low < 0.03
-    assert found.figures["noise"] == pytest.approx(h, abs=0.015)
-    assert found.figures["contradicted"] == pytest.approx(1 - (1 - h) ** 2, abs=0.025), (
-        "two votes, and a tie is an error"
-    )
-    assert "Alpha 0.1 is below" in found.text
-
-
-def test_noise_is_silent_where_it_does_not_matter() -> None:
-    assert annotator_noise([], 0.1, True) is None
-    assert annotator_noise([Votes(1, "a", None, 100)], 0.1, True) is None
-    assert annotator_noise([Votes(2, "a", "a", 100)], 0.1, True) is None
-    few = [Votes(2, "b", "b", 990), Votes(2, "a", "b", 10)]
-    assert annotator_noise(few, 0.1, True) is None
-    found = annotator_noise(few, 0.01, True)
-    assert found is not None
-    assert "Alpha 0.01 may be below" in found.text
-
-
-def test_a_tie_against_a_side_is_disagreement_but_tells_no_noise() -> None:
-    found = annotator_noise([Votes(2, "a", "tie", 50), Votes(2, "a", "b", 20), Votes(3, "b", "b", 80)], 0.1, True)
-    assert found is not None
-    assert (found.figures["compared"], found.figures["disagree"]) == (150, 70)
-    assert (found.figures["both_chose_a_side"], found.figures["of_these_disagree"]) == (100, 20)
-    assert found.figures["noise"] == pytest.approx((1 - math.sqrt(0.6)) / 2)
-
-
-def test_people_who_disagree_more_than_coins_tell_nothing() -> None:
-    found = annotator_noise([Votes(2, "a", "b", 90), Votes(2, "a", "a", 10)], 0.1, True)
-    assert found is not None
-    assert found.figures["noise"] == 0.5
-
-
-def test_the_interval_is_that_of_clopper_and_pearson() -> None:
-    low, high = interval(3, 20)
-    assert binom.sf(2, 20, low) == pytest.approx(0.025)
-    assert binom.cdf(3, 20, high) == pytest.approx(0.025)
-    assert interval(20, 20)[1] == 1.0
-
-
 def test_the_draw_and_the_tries() -> None:
     assert waiting_draw(0) is None
     assert earlier_tries(0) is None
@@ -218,3 +158,13 @@ def test_the_draw_and_the_tries() -> None:
     assert "1,200 pairs of the calibration draw have no label" in waiting.text
     assert tries is not None
     assert "found no threshold (2x)" in tries.text
+
+
+def test_a_judge_that_is_worse_than_a_coin() -> None:
+    assert worse_than_a_coin("j", 50, 100) is None
+    assert worse_than_a_coin("j", 0, 0) is None
+    assert worse_than_a_coin("j", 35, 100) is None  # once in six hundred is not rare enough
+    found = worse_than_a_coin("j", 34, 100)
+    assert found is not None
+    assert found.figures["p"] == pytest.approx(0.000895, rel=0.01)
+    assert "the judge j is right on 34 of 100 labelled pairs" in found.text

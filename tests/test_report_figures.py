@@ -108,7 +108,10 @@ def test_the_histogram_says_how_many() -> None:
 
 def test_reliability_says_what_the_judge_says_and_what_people_say() -> None:
     picture = reliability_figure(reliability([0.9] * 8 + [0.6] * 2, [True] * 6 + [False] * 4))
-    assert "10 labelled pairs in 2 bins. On average the judge gives its label 84.0%" in picture.description
+    assert (
+        "10 labelled pairs on which the judge has a preference. On average it gives its label 84.0%"
+        in picture.description
+    )
     assert "people give the same label to 60.0%" in picture.description
     assert picture.rows[-1][2:4] == ("6 of 8", "75.0%")
 

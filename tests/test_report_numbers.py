@@ -12,13 +12,13 @@ from scipy.stats import binomtest
 from curator.conformal import Guarantee, calibrate, exact
 from curator.report.numbers import (
     ORDER_BINS,
-    clopper_pearson,
     entropy_counts,
     evenly,
     observed_risk,
     order_counts,
     over_alpha,
     reliability,
+    together,
 )
 
 ALPHA, DELTA = exact("0.1"), exact("0.1")
@@ -94,11 +94,16 @@ def test_empty_bins_are_left_out() -> None:
     assert reliability([], []) == []
 
 
-@pytest.mark.parametrize(
-    ("hits", "n", "low", "high"), [(0, 30, 0, 0.1157), (30, 30, 0.8843, 1), (3, 88, 0.0071, 0.0964)]
-)
-def test_clopper_pearson(hits: int, n: int, low: float, high: float) -> None:
-    assert clopper_pearson(hits, n) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+def test_groups_are_added_up() -> None:
+    rows = [scores(300, seed) for seed in (1, 2)]
+    found = [calibrate(sure, wrong, sure, alpha="0.2") for sure, wrong in rows]
+    whole = together(found)
+    assert (whole.n, whole.m, whole.alpha) == (600, 600, exact("0.2"))
+    assert whole.accepted == sum(one.accepted for one in found) > 0
+    assert (whole.k, whole.errors) == (found[0].k + found[1].k, found[0].errors + found[1].errors)
+    assert whole.threshold == min(one.threshold for one in found if one.threshold is not None)
+    assert together([calibrate([], [], [1.0]), found[0]]).coverage == found[0].accepted / 301
+    assert together([calibrate([], [], [])]).threshold is None
 
 
 def test_orders_are_summed_up() -> None:

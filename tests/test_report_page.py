@@ -101,42 +101,64 @@ def test_a_plain_result_has_no_section_that_is_empty() -> None:
         assert absent not in text
     assert "right on the labelled pairs 81.7% (245 of 300)" in text
     assert "failed 7 × the server said <i>no</i>" in text
-    assert "1,234,567, 1,387 a pair in both orders" in text
+    assert "1,234,567, 1,387 a pair" in text
     assert "served by a prefix cache 64.8% of them" in text
     assert "earlier tries 2 on fewer labels" in text
 
 
 def test_all_that_a_result_may_hold() -> None:
-    text = parsed(content=full_content()).text
-    assert "3 of 88 are wrong" in text
-    assert "between 0.7% and 9.6%" in text
+    text = parsed(content=full_content(looks={"sweep": 2, "plan": 1})).text
+    assert "88 are labelled, 3 of them not as the judge did" in text
+    assert "between 0.0071 and 0.0964 (95% interval, Clopper-Pearson)" in text
     assert "Pool and calibration rows differ in length" in text
-    assert "judge 2 <em>&</em> 84.0% 0.730 70.0% 57.0% 1,000,000 62.0% 2" in text
-    assert "together 87.0% 0.800 70.2% – 1,234,567 64.8% 10" in text
-    assert "Combined: mean log-odds. Where a judge is missing: abstain." in text
-    assert "saw 31.0% of the pairs, those with BPE over 0.4, and 74.0% of the tokens" in text
-    assert "code 100 12 120 200 60.0%" in text
+    assert "together 87.0% 0.800 70.2% – 890 1,234,567 64.8%" in text
+    assert "judge 2 <em>&</em> 84.0% 0.730 70.0% 57.0% 898 1,000,000 62.0%" in text
+    assert "put together by the mean of their log-odds where one has failed the pair is left to people" in text
+    assert "judge 2 <em>&</em> read 31.0% of the pairs" in text
+    assert "less than 0.9 (fitted). 74.0% of the tokens are its own" in text
+    assert "Groups by <topic>" in text
+    assert "code 100 12 120 200 60.0% 0.4124" in text
+    assert "<u>law</u> 100 12 0 200 0% –" in text
     assert f"code, {LONG}: {PROMISE}" in text
-    assert "<u>law</u>: No threshold." in text
+    assert "<u>law</u>, (all others): No threshold." in text
+    assert "threshold one within each group" in text
     assert "2 h 3 min for 1,800 judgments" in text
     assert "picking another after looking is a choice it does not cover" in text
     assert "people prefer the other" in text
+    assert "looked at before sweep (2×), plan (1×)" in text
 
 
-def test_what_is_null_or_not_there_is_passed_over() -> None:
-    nothing = dict.fromkeys(("judges", "combination", "cascade", "groups", "audit", "doubts", "score"))
-    assert page(Content(result(**nothing))) == page(Content(result()))
-    bare = {
-        "judge_id": "1" * 32,
-        "name": "log",
-        "engine": "recorded",
-        "accuracy": None,
-        "tokens": 0,
-        "cached_tokens": 0,
-    }
-    text = parsed(judges=[bare, bare], tokens=0, cached_tokens=0).text
-    assert "log – – – – 0 – –" in text
-    assert "is in the queue" in parsed(audit={"labelled": 0, "errors": 0}).text
+def test_other_panels() -> None:
+    panel = {"combine": "fitted", "missing": "mean", "weights": [1.5, 0.5, 1.0], "cascade": None}
+    text = parsed(**{**full_result(groups=None, panel=panel)}).text
+    assert "put together by their log-odds with fitted weights (1.5, 0.5, 1)" in text
+    assert "the others decide" in text
+    assert "cascade" not in text
+    judges = full_result()["judges"]
+    recorded = [{**judge, "engine": "recorded", "tokens": 0, "cached_tokens": 0, "accuracy": None} for judge in judges]
+    text = parsed(**full_result(judges=recorded, tokens=0, cached_tokens=0)).text
+    assert "judge 1 <em>&</em> – 0.720 60.0% 57.0% 899 0 –" in text
+    assert "not known: the judgments were recorded elsewhere" in text
+
+
+def test_a_page_bears_any_number_of_groups() -> None:
+    one = full_result()["groups"][0]
+    groups = [{**one, "group": f"group {i}"} for i in range(20_000)]
+    text = page(Content(full_result(groups=groups)))
+    assert "19,800 more groups are in run.json" in text
+    assert "group 199" in text
+    assert "group 200" not in text
+    assert len(text) < 200_000
+
+
+def test_what_a_judge_goes_by() -> None:
+    bias = {"first_shown_preferred": 0.61, "longer_preferred": 0.66, "longer_preferred_there": 0.7,
+            "longer_preferred_by_people": 0.52}  # fmt: skip
+    judge = {name: value for name, value in result()["judge"].items() if name != "first_shown_preferred"}
+    text = parsed(judge={**judge, "bias": bias}, judge_ties=12).text
+    assert "the response shown first wins 61.0% of replies" in text
+    assert "the longer response wins 66.0%; on labelled pairs 70.0%, by people 52.0%" in text
+    assert "called equal 12 pairs" in text
 
 
 def test_an_audit_says_no_more_than_its_labels_do() -> None:
@@ -185,6 +207,7 @@ def test_a_pair_shows_the_preferred_response_first_and_what_people_say() -> None
     rows = [
         pair("x", p_a=0.2, verdict="a"), pair("x", p_a=0.2, verdict="b"), pair("x", p_a=0.8, verdict="tie"),
         pair("x", p_a=0.5, decision="abstain", reason="no preference", verdict="skip"), pair("x", p_a=0.9),
+        pair("x", p_a=0.2, p_b=0.1, p_tie=0.7, decision="abstain"),
     ]  # fmt: skip
     text = parsed(content=Content(result(), examples=rows)).text
     articles = text.partition("evenly by rank.")[2].split("Accepted at ")[1:]
@@ -193,4 +216,5 @@ def test_a_pair_shows_the_preferred_response_first_and_what_people_say() -> None
     assert "people prefer this one too" in articles[1]
     assert "people call it a tie" in articles[2]
     assert "threshold. Prompt" in articles[3]
+    assert "The judge calls them equal BPE 0.5" in text
     assert "No preference BPE 0.5; no preference; people cannot say" in text

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from curator.store import Store, open_store, report_rows, views
+from curator.store.report_rows import LatestRule
 from tests.conftest import Cli, pairs, write_rows
+
+RULE = LatestRule("fdr", Fraction(1, 10), Fraction(1, 10), "error", None, [])
 
 
 def reading(i: int, **orders: float | str) -> list[dict[str, Any]]:
@@ -44,15 +49,28 @@ def test_orders_are_counted_in_the_store(store: Store) -> None:
 
 
 def test_scores_of_the_pool_and_of_the_labelled(store: Store) -> None:
-    pool = report_rows.pool_scores(store)
+    pool = report_rows.pool_scores(store, RULE)
     assert sorted(pool["position"].to_pylist()) == list(range(2, 10))
     by_position = dict(zip(pool["position"].to_pylist(), pool["bpe"].to_pylist(), strict=True))
     assert by_position[4] == 0.0
     assert by_position[6] == pytest.approx(0.6931, abs=1e-4)
     assert (by_position[7], by_position[9]) == (None, None)
     assert pool["accepted"].to_pylist() == [False] * 8
-    labelled = report_rows.labelled_scores(store).to_pylist()
-    assert [(row["verdict"], round(row["p_a"], 3)) for row in labelled] == [("a", 0.945), ("b", 0.57)]
+    assert set(pool["in_group"].to_pylist()) == {0}
+    labelled = report_rows.labelled_scores(store, RULE, 0.0).to_pylist()
+    assert [(row["verdict"], round(row["p"], 3), row["in_group"]) for row in labelled] == [
+        ("a", 0.945, 0),
+        ("b", 0.57, 0),
+    ]
+    assert report_rows.labelled_scores(store, RULE, 1 - 2**-32).num_rows == 0, "all were fitted on"
+
+
+def test_groups_are_those_of_the_rule(store: Store) -> None:
+    grouped = replace(RULE, group_by="topic", groups=["else", "made up"])
+    assert set(report_rows.pool_scores(store, grouped)["in_group"].to_pylist()) == {2}
+    assert report_rows.labelled_scores(store, grouped, 0.0)["in_group"].to_pylist() == [2, 2]
+    for other in (replace(grouped, groups=[]), replace(grouped, group_by="absent")):
+        assert set(report_rows.pool_scores(store, other)["in_group"].to_pylist()) == {0}
 
 
 def test_pairs_come_in_the_order_asked_for(store: Store) -> None:
@@ -65,9 +83,11 @@ def test_pairs_come_in_the_order_asked_for(store: Store) -> None:
 
 
 def test_the_latest_rule_is_exact(store: Store) -> None:
-    rule = report_rows.latest_rule(store)
-    assert rule is not None
-    assert (rule.guarantee, str(rule.alpha), rule.ties, rule.threshold) == ("fdr", "1/10", "error", None)
+    assert str(RULE.alpha) == "1/10"
+    assert report_rows.latest_rule(store) == RULE
+    with store.transaction():
+        store.rows("DELETE FROM calibration")
+    assert report_rows.latest_rule(store) is None
 
 
 def test_time_is_summed_over_the_runs_of_a_judge(store: Store) -> None:

@@ -57,7 +57,7 @@ def test_a_run_writes_it_and_it_says_what_the_run_did(cli: Cli, tmp_path: Path) 
     assert f"{result['accepted']} pairs accepted, {result['abstained']} judged pairs abstained on" in text
     rows = result["calibration"]
     assert f"{rows['accepted']} reach the threshold there, and the judge is wrong on {rows['accepted_errors']}" in text
-    assert "160 labelled pairs in 10 bins" in text
+    assert "160 labelled pairs on which the judge has a preference" in text
     assert "400 pairs by the judge&#39;s probability in each order" in text
     assert text.count("<article>") == 8
 
@@ -124,10 +124,10 @@ def test_ties_count_as_the_rule_says(cli: Cli, tmp_path: Path) -> None:
     for row in rows[:160:8]:
         row["label"] = "tie"
     text = label(cli, tmp_path, rows, log, "--alpha", "0.3")
-    assert "160 labelled pairs in 10 bins" in text
+    assert "160 labelled pairs on which the judge has a preference" in text
     assert drawn(text)[0] == FIGURES[0], "the curve goes through the point that was bought"
     text = label(cli, tmp_path, rows, log, "--alpha", "0.3", "--ties", "exclude")
-    assert "140 labelled pairs in 10 bins" in text
+    assert "140 labelled pairs on which the judge has a preference" in text
     assert drawn(text)[0] == FIGURES[0]
     assert "leaves the pair out of calibration" in text
 
@@ -139,15 +139,95 @@ def test_failures_and_ids_that_are_not_unique_do_not_count_twice(cli: Cli, tmp_p
     assert "390 pairs by the judge&#39;s probability in each order" in text
 
 
-def test_a_curve_that_would_miss_the_choice_is_not_drawn(cli: Cli, tmp_path: Path) -> None:
-    label(cli, tmp_path, *graded(400, 160))
+def test_labels_that_came_since_are_said(cli: Cli, tmp_path: Path) -> None:
+    text = label(cli, tmp_path, *graded(400, 160), "--alpha", "0.01")
+    assert "labels have changed" not in text
+    out = tmp_path / "raw.curated"
+    draw = cli.json("status", "--db", out / "curator.duckdb")["waiting_for_calibration"]
+    assert draw > 0
+    tasks = read_rows(out / "queue.jsonl")[:draw]
+    filled = write_rows(tmp_path / "filled.jsonl", [{**task, "label": "left"} for task in tasks])
+    assert cli("import", filled, "--db", out / "curator.duckdb") == 0
+    assert cli("report", "--db", out / "curator.duckdb") == 0
+    text = (out / "report.html").read_text(encoding="utf-8")
+    assert FIGURES[0] not in drawn(text)
+    assert "labels have changed since the decision" in text
+
+
+def test_groups_each_have_their_threshold_and_one_curve(cli: Cli, tmp_path: Path) -> None:
+    rows, log = graded(1200, 600)
+    for i, row in enumerate(rows):
+        row["topic"] = "rare" if i % 40 == 0 else ("code", "maths")[i // 2 % 2]
+    text = label(cli, tmp_path, rows, log, "--group-by", "topic")
+    result = cli.json("status", "--db", tmp_path / "raw.curated" / "curator.duckdb")["latest"]
+    assert [one["group"] for one in result["groups"]] == ["code", "maths", None]
+    assert result["accepted"] > 0
+    assert drawn(text) == list(FIGURES)
+    assert f"at the chosen alpha 0.1 it is {result['coverage']:.1%}" in text
+    assert "<h2>Groups by topic</h2>" in text
+    assert '<th scope="row">(all others)</th>' in text
+    assert "one within each group" in text
+    assert "Accepted are those with BPE" not in text
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--combine", "log-odds"), ("--combine", "probability"), ("--combine", "fitted", "--fit-fraction", "0.3"),
+        ("--cascade", "0.7"), ("--cascade", "fit", "--fit-fraction", "0.3"), ("--score", "votes"),
+    ],
+)  # fmt: skip
+def test_several_judges_have_one_curve_and_an_order_figure_each(
+    cli: Cli, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    rows, log = graded(400, 200)
+    other = [{**row, "judge": "other", "p_a": 0.5 + (row["p_a"] - 0.5) * 0.8} for row in log]
+    text = label(cli, tmp_path, rows, [*log, *other], "--judge", "graded", "--judge", "other", "--alpha", "0.2", *more)
+    result = cli.json("status", "--db", tmp_path / "raw.curated" / "curator.duckdb")["latest"]
+    assert result["accepted"] > 0
+    reading = [judge["name"] for judge in result["judges"] if judge["read"]]
+    assert reading == (["graded"] if more[:2] == ("--cascade", "fit") else ["graded", "other"])
+    assert drawn(text) == [*FIGURES[:-1], *(FIGURES[-1] for _ in reading)]
+    assert f"at the chosen alpha 0.2 it is {result['coverage']:.1%}".replace("100.0%", "100%") in text
+    assert f"{result['calibration']['n']} labelled pairs" in text
+    for name in ("together", "graded", "other"):
+        assert f'<th scope="row">{name}</th>' in text
+
+
+def test_one_signal_or_another_the_curve_goes_through_the_point(cli: Cli, tmp_path: Path) -> None:
+    for score in ("one-order", "agreement"):
+        text = label(cli, tmp_path, *graded(400, 200), "--score", score, "--alpha", "0.3")
+        assert drawn(text)[0] == FIGURES[0]
+        assert f"<dt>pairs are ranked by</dt><dd>{score}</dd>" in text
+
+
+def test_judges_that_say_equal(cli: Cli, tmp_path: Path) -> None:
+    rows, log = graded(400, 160)
+    ties = {"p_a": 0.1, "p_b": 0.1, "p_tie": 0.8}
+    for row in log[700:]:
+        row.update(ties)
+    for row in log[:700]:
+        row.update({"p_b": (1 - row["p_a"]) * 0.9, "p_tie": (1 - row["p_a"]) * 0.1})
+    text = label(cli, tmp_path, rows, log)
+    assert "<dt>called equal</dt><dd>50 pairs" in text
+    assert "The judge calls them equal" in text
+    assert drawn(text) == list(FIGURES)
+
+
+def test_an_audit_stands_beside_the_promise(cli: Cli, tmp_path: Path) -> None:
+    text = label(cli, tmp_path, *graded(400, 160), "--audit", "0.5")
+    assert "<h2>The error that was bought</h2>" in text
+    assert "None is labelled yet: nothing is known of the error." in text
+
+
+def test_looks_are_said(cli: Cli, tmp_path: Path) -> None:
+    text = label(cli, tmp_path, *graded(400, 160))
+    assert "looked at before" not in text
     db = tmp_path / "raw.curated" / "curator.duckdb"
-    with duckdb.connect(str(db)) as store:  # as where each group has a threshold of its own
-        store.execute("UPDATE run SET result = json_merge_patch(result::JSON, '{\"accepted\": 7}')::VARCHAR")
+    assert cli("calibrate", "--db", db, "--sweep") == 0
     assert cli("report", "--db", db) == 0
     text = (tmp_path / "raw.curated" / "report.html").read_text(encoding="utf-8")
-    assert FIGURES[0] not in drawn(text)
-    assert "would not go through the point that was chosen" in text
+    assert "<dt>looked at before</dt><dd>sweep (1×)" in text
 
 
 def test_people_who_looked_since_are_heard(cli: Cli, tmp_path: Path) -> None:

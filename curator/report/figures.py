@@ -89,17 +89,18 @@ def entropy_figure(counts: EntropyCounts, threshold: float | None) -> Picture:
     edges, accepted, abstained = counts.edges, counts.accepted, counts.abstained
 
     def draw(figure: Figure) -> None:
+        from matplotlib.patches import Patch
+
         axes = figure.subplots()
         axes.set_title("pairs")
         width = np.diff(edges) * 0.86
         middle = (edges[:-1] + edges[1:]) / 2
-        taken = axes.bar(middle, accepted, width, color=ACCEPTED)
+        full: dict[str, Any] = {"facecolor": ACCEPTED, "edgecolor": "none"}
+        hatched: dict[str, Any] = {"facecolor": "none", "edgecolor": ABSTAINED, "hatch": "/////"}
+        axes.bar(middle, accepted, width, **full)
         some = abstained > 0  # or bars of no height would leave a line
-        left = axes.bar(
-            middle[some], abstained[some], width[some], bottom=accepted[some], facecolor="none", edgecolor=ABSTAINED,
-            hatch="/////",
-        )  # fmt: skip
-        key: dict[str, Any] = {"accepted": taken, "abstained": left}
+        axes.bar(middle[some], abstained[some], width[some], bottom=accepted[some], **hatched)
+        key: dict[str, Any] = {"accepted": Patch(**full), "abstained": Patch(**hatched)}
         if threshold is not None:
             key["threshold"] = axes.axvline(threshold, color=INK, linewidth=1.0)
         axes.legend(
@@ -135,8 +136,6 @@ def reliability_figure(bins: Sequence[Reliable]) -> Picture:
         axes = figure.subplots()
         axes.set_title("people give the same label")
         axes.plot([0.5, 1], [0.5, 1], color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
-        axes.annotate("dashed: right as often as it says", (1, 0), (-2, 4), xycoords="axes fraction",
-                      textcoords="offset points", ha="right", va="bottom", color=MUTED)  # fmt: skip
         p = np.array([one.p for one in bins])
         seen = np.array([one.agree / one.n for one in bins])
         limits = np.array([[one.agree_low for one in bins], [one.agree_high for one in bins]])
@@ -152,8 +151,8 @@ def reliability_figure(bins: Sequence[Reliable]) -> Picture:
     said = sum(one.p * one.n for one in bins) / n
     title = "Is its probability right?"
     description = (
-        f"{n:,} labelled pairs in {len(bins)} bins. On average the judge gives its label {share(said)}, and people "
-        f"give the same label to {share(agree / n)}. Bars are 95% Clopper-Pearson intervals."
+        f"{n:,} labelled pairs on which the judge has a preference. On average it gives its label "
+        f"{share(said)}, and people give the same label to {share(agree / n)}. Bars are 95% Clopper-Pearson intervals."
     )
     rows = tuple(
         (f"{one.low:.2f} to {one.high:.2f}", share(one.p), f"{one.agree:,} of {one.n:,}", share(one.agree / one.n),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from curator.conformal import Calibration, Guarantee, calibrate
+from curator.intervals import clopper_pearson
 
 Ints = NDArray[np.int64]
 
@@ -39,6 +41,15 @@ def over_alpha(
     return [
         calibrate(scores, errors, batch, guarantee=guarantee, alpha=level, delta=delta) for level in levels if level
     ]
+
+
+def together(found: Sequence[Calibration]) -> Calibration:
+    """The sums over some groups, at one level; the threshold is that of the least sure pair."""
+    cuts = [one.threshold for one in found if one.threshold is not None]
+    sums = {
+        name: sum(getattr(one, name) for one in found) for name in ("n", "n_errors", "m", "k", "errors", "accepted")
+    }
+    return replace(found[0], threshold=min(cuts, default=None), **sums)
 
 
 def observed_risk(found: Calibration) -> float | None:
@@ -100,8 +111,9 @@ def reliability(p: ArrayLike, agree: ArrayLike) -> list[Reliable]:
         p: probability of the label that the judge gives, in [.5, 1], shape (n,).
         agree: whether people give that label, shape (n,).
     """
-    values, right = np.asarray(p, dtype=np.float64), np.asarray(agree, dtype=bool)
-    edges = np.linspace(0.5, 1.0, RELIABILITY_BINS + 1)
+    # Rounded, so that a share of votes like .7 lies in the bin that begins there.
+    values, right = np.round(np.asarray(p, dtype=np.float64), 12), np.asarray(agree, dtype=bool)
+    edges = np.round(np.linspace(0.5, 1.0, RELIABILITY_BINS + 1), 12)
     place = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, RELIABILITY_BINS - 1)
     n = np.bincount(place, minlength=RELIABILITY_BINS)
     hits = np.bincount(place, right, RELIABILITY_BINS).astype(np.int64)
@@ -113,20 +125,6 @@ def reliability(p: ArrayLike, agree: ArrayLike) -> list[Reliable]:
         )
         for i in np.flatnonzero(n)
     ]  # fmt: skip
-
-
-def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a share of which `hits` of n were seen.
-
-    >>> [round(limit, 4) for limit in clopper_pearson(0, 10)]
-    [0.0, 0.3085]
-    """
-    from scipy.stats import beta
-
-    tail = (1 - level) / 2
-    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
-    return low, high
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from curator.intervals import audit_sentence
 from curator.prompts import cut_middle
 from curator.report.drawing import Picture
 from curator.report.figures import share
@@ -25,6 +26,10 @@ Result = Mapping[str, Any]
 
 CHARACTERS, LINES = 500, 10
 """Of a text of a pair, so much is shown."""
+
+
+MOST_GROUPS = 200
+"""Groups that the page has; `run.json` has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Content:
         orders: names of judges, each with its figure.
         examples: decided pairs, as `curator.store.report_rows.decided_pairs` gives them.
         seconds, asked: time that the judge was asked for, over all runs, and its judgments; None: not known.
+        looks: how often something was worked out from these labels before, by what it was.
     """
 
     result: Result
@@ -49,6 +55,7 @@ class Content:
     examples: Sequence[Mapping[str, Any]] = ()
     seconds: float | None = None
     asked: int = 0
+    looks: Mapping[str, int] = field(default_factory=dict)
     limits: tuple[int, int] = field(default=(CHARACTERS, LINES))
 
 
@@ -57,14 +64,17 @@ def page(content: Content) -> str:
     result = content.result
     return _ENVIRONMENT.get_template("report.html").render(
         result=result,
+        content=content,
         headline=headline(result),
         next=next_steps(result),
-        judges=result.get("judges") or [],
         judge_columns=_JUDGE_COLUMNS,
         judge_rows=_judge_rows(result),
         group_columns=_GROUP_COLUMNS,
         group_rows=_group_rows(result),
-        content=content,
+        groups_left_out=max(0, len(result["groups"] or []) - MOST_GROUPS),
+        group_promises=_group_promises(result),
+        first_shown=_first_shown(result["judge"]),
+        audit=None if result["audit"] is None else audit_sentence(result["audit"]),
         pairs={
             kind: [_pair(row, *content.limits) for row in content.examples if row["decision"] == kind]
             for kind in ("accept", "abstain")
@@ -72,53 +82,71 @@ def page(content: Content) -> str:
     )
 
 
-_JUDGE_COLUMNS = ("judge", "accuracy", "AUROC", "coverage", "first shown wins", "tokens", "cached", "failed")
+_JUDGE_COLUMNS = ("judge", "accuracy", "AUROC", "coverage", "first shown wins", "judged", "tokens", "cached")
 
-_GROUP_COLUMNS = ("group", "labelled", "wrong", "accepted", "of pairs", "coverage")
+_GROUP_COLUMNS = ("group", "labelled", "wrong", "accepted", "of pairs", "coverage", "BPE at most")
+
+_ALL_OTHERS = "(all others)"
 
 
 def _judge_rows(result: Result) -> list[tuple[str, ...]]:
-    """Each of several judges, and all together, as a row of text."""
-    judges = list(result.get("judges") or [])
-    if together := result.get("combination"):
-        whole = {key: result.get(key) for key in ("coverage", "tokens", "cached_tokens", "failed")}
-        judges.append(
-            {"name": "together", **whole, **{key: value for key, value in together.items() if value is not None}}
-        )
+    """Several judges together, and each of them alone, as rows of text."""
+    whole = {**result["judge"], **{name: result[name] for name in ("judged", "tokens", "cached_tokens")}}
     return [
         (
-            _name(judge["name"]), share(judge.get("accuracy")), _number(judge.get("auroc"), ".3f"),
-            share(judge.get("coverage")), share(judge.get("first_shown_preferred")), _number(judge.get("tokens")),
-            share((judge.get("cached_tokens") or 0) / judge["tokens"] if judge.get("tokens") else None),
-            _number(judge.get("failed")),
+            name, share(judge["accuracy"]), _number(judge["auroc"], ".3f"), share(judge["coverage"]),
+            share(_first_shown(judge)), _number(judge["judged"]), _number(judge["tokens"]),
+            share(judge["cached_tokens"] / judge["tokens"] if judge["tokens"] else None),
         )
-        for judge in judges
+        for name, judge in [("together", whole), *((_name(judge["name"]), judge) for judge in result["judges"])]
     ]  # fmt: skip
+
+
+def _first_shown(judge: Result) -> float | None:
+    """How often the response shown first wins."""
+    found: float | None = judge.get("first_shown_preferred", (judge.get("bias") or {}).get("first_shown_preferred"))
+    return found
 
 
 def _group_rows(result: Result) -> list[tuple[str, ...]]:
     """Each group as a row of text."""
-    numbers = ("n", "errors", "accepted", "pool")
     return [
-        (_name(group["group"]), *(_number(group.get(name)) for name in numbers), share(group.get("coverage")))
-        for group in result.get("groups") or []
-    ]
+        (
+            _group_name(group), *(_number(group[name]) for name in ("n", "errors", "accepted", "pool")),
+            share(group["coverage"]), _number(None if group["threshold"] is None else group["threshold"]["bpe"], ".4g"),
+        )
+        for group in (result["groups"] or [])[:MOST_GROUPS]
+    ]  # fmt: skip
+
+
+def _group_promises(result: Result) -> dict[str, list[str]]:
+    """Each promise with the groups in which it holds."""
+    found: dict[str, list[str]] = {}
+    for group in (result["groups"] or [])[:MOST_GROUPS]:
+        found.setdefault(group["promise"], []).append(_group_name(group))
+    return found
+
+
+def _group_name(group: Result) -> str:
+    return _ALL_OTHERS if group["group"] is None else _name(group["group"])
 
 
 def _pair(row: Mapping[str, Any], characters: int, lines: int) -> dict[str, Any]:
     """A pair as it is shown: the response that the judge prefers first."""
-    a_first = row["p_a"] >= 0.5
+    a_first = row["p_a"] >= row["p_b"]
     responses = [row["response_a"], row["response_b"]]
     *before, last = row["prompt"]
+    p = max(row["p_a"], row["p_b"])
     return {
         "earlier_turns": len(before),
         "prompt": excerpt(last["content"], characters, lines),
         "better": excerpt(responses[0 if a_first else 1], characters, lines),
         "other": excerpt(responses[1 if a_first else 0], characters, lines),
-        "p": row["p_a"] if a_first else 1 - row["p_a"],
+        "p": p,
         "bpe": row["bpe"],
         "reason": row["reason"],
-        "undecided": row["p_a"] == 0.5,
+        "equal": row["p_tie"] > p,
+        "undecided": row["p_a"] == row["p_b"],
         "people": {None: None, "tie": "call it a tie", "skip": "cannot say"}.get(
             row["verdict"], "prefer this one too" if (row["verdict"] == "a") == a_first else "prefer the other"
         ),

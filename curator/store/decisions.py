@@ -21,7 +21,13 @@ VERDICTS = ("", "a", "b", "tie", "skip")
 
 
 # A certain tie leaves nothing to a nor to b, and no preference between them.
-_ODDS = "CASE WHEN logprob_a = logprob_b THEN 0 ELSE logprob_a - logprob_b END"
+ODDS = "CASE WHEN logprob_a = logprob_b THEN 0 ELSE logprob_a - logprob_b END"
+
+FITS = "md5(pair_id || 'fit' || $seed) < $cut"
+"""Whether a calibration row is one to fit on, in SQL; $cut is that of `fit_cut`."""
+
+GROUP = "json_extract_string(metadata, $path)"
+"""The value of a field of the raw row, in SQL; $path is that of `group_path`."""
 
 # The share of "equal" among the labels, each infinite logarithm by itself: of them, differences are not numbers.
 _TIE = """CASE WHEN logprob_tie IS NULL OR isinf(logprob_tie) THEN 0
@@ -86,7 +92,7 @@ def judged_pairs(
     for name, judge_id in judges.items():
         for order in ("ab", "ba"):
             said = f"FILTER (judge_id = ${name} AND pair_order = '{order}')"
-            odds = _ODDS if judge_id in with_ties else "logprob_a - logprob_b"
+            odds = ODDS if judge_id in with_ties else "logprob_a - logprob_b"
             columns[f"d_{order}_{name}"] = f"max({odds}) {said}"
             if judge_id in with_ties:
                 columns[f"tie_{order}_{name}"] = f"max({_TIE}) {said}"
@@ -104,16 +110,15 @@ def judged_pairs(
         SELECT pair_id, {", ".join(f"coalesce({name}, {_absent(name)}) AS {name}" for name in columns)},
                (coalesce(list_position($verdicts, coalesce(c.verdict, l.verdict)), 1) - 1)::TINYINT AS verdict,
                c.pair_id IS NOT NULL AS calibrates,
-               c.pair_id IS NOT NULL AND md5(pair_id || 'fit' || $seed) < $cut AS fits,
+               c.pair_id IS NOT NULL AND {FITS} AS fits,
                role = 'pool' AS in_pool
-               {", json_extract_string(metadata, $path) AS in_group" if grouped else ""}
+               {f", {GROUP} AS in_group" if grouped else ""}
         FROM input LEFT JOIN reply USING (pair_id) LEFT JOIN label l USING (pair_id)
              LEFT JOIN calibration_label c USING (pair_id) {"JOIN pair USING (pair_id)" if grouped else ""}
         ORDER BY position""",
         {
             **judges, "mass": min_label_mass, "verdicts": list(VERDICTS), "seed": store.seed,
-            "cut": f"{round(fit_fraction * 16**8):08x}",
-            **({"path": f"$.{orjson.dumps(group_by).decode()}"} if grouped else {}),
+            "cut": fit_cut(fit_fraction), **({} if group_by is None else {"path": group_path(group_by)}),
         },
     )  # fmt: skip
     table = store.arrow("SELECT * EXCLUDE pair_id FROM judged")
@@ -135,6 +140,16 @@ def judged_pairs(
         ),
         arrays["verdict"], arrays["calibrates"], arrays["fits"], arrays["in_pool"], group, groups,
     )  # fmt: skip
+
+
+def fit_cut(share: float) -> str:
+    """Where the coins of `FITS` are cut."""
+    return f"{round(share * 16**8):08x}"
+
+
+def group_path(field: str) -> str:
+    """Where a field of the raw row is found."""
+    return f"$.{orjson.dumps(field).decode()}"
 
 
 def _absent(column: str) -> str:

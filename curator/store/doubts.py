@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curator.doubts import Prompts, Votes
+from curator.doubts import Prompts
+from curator.noise import Votes
 from curator.store.connection import Store
 
 SAMPLE = 20_000
 """About so many calibration pairs, and as many others, are compared with each other."""
 
-JUDGE_SAMPLE = 100_000
+JUDGE_SAMPLE = 50_000
 """About so many of a judge's pairs are looked at."""
 
 

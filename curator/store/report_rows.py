@@ -11,48 +11,81 @@ import orjson
 import pyarrow as pa
 
 from curator.store.connection import Store
+from curator.store.decisions import FITS, GROUP, ODDS, fit_cut, group_path
 
 
 @dataclass(frozen=True, slots=True)
 class LatestRule:
-    """The rule of the latest calibration, exact, and the least |log-odds| that it accepts (None: nothing)."""
+    """The rule of the latest calibration, exact.
+
+    Attributes:
+        group_by, groups: the field that pairs are grouped by, and its values that have a calibration of their own.
+    """
 
     guarantee: str
     alpha: Fraction
     delta: Fraction
     ties: str
-    threshold: float | None
+    group_by: str | None
+    groups: list[str]
 
 
 def latest_rule(store: Store) -> LatestRule | None:
     """How the latest decision was made; None: there is none."""
     rows = store.rows(
-        "SELECT guarantee, alpha, delta, ties, threshold FROM calibration ORDER BY calibration_id DESC LIMIT 1"
+        """SELECT guarantee, alpha, delta, ties, group_by, group_name FROM calibration
+        WHERE calibration_id = (SELECT max(calibration_id) FROM calibration) ORDER BY rowid"""
     )
     if not rows:
         return None
-    guarantee, alpha, delta, ties, threshold = rows[0]
-    return LatestRule(guarantee, Fraction(alpha), Fraction(delta), ties, threshold)
+    guarantee, alpha, delta, ties, group_by, _ = rows[0]
+    names = [row[5] for row in rows if row[5] is not None]
+    return LatestRule(guarantee, Fraction(alpha), Fraction(delta), ties, group_by, names)
 
 
-def pool_scores(store: Store) -> pa.Table:
-    """Columns position, log_odds, bpe (NULL: not judged in both orders) and accepted of all pairs decided about."""
-    return store.arrow(
-        """SELECT position, log_odds, bpe, decision = 'accept' AS accepted
-        FROM input JOIN decision USING (pair_id) LEFT JOIN score USING (pair_id)"""
+def _grouped(rule: LatestRule) -> tuple[str, dict[str, Any]]:
+    """Column in_group in SQL (1, 2, ...: one of the rule's groups; 0: all others), and the values it needs."""
+    if rule.group_by is None:
+        return "0", {}
+    return (
+        f"(SELECT coalesce(list_position($groups, {GROUP}), 0) FROM pair p WHERE p.pair_id = input.pair_id)",
+        {"groups": rule.groups, "path": group_path(rule.group_by)},
     )
 
 
-def labelled_scores(store: Store) -> pa.Table:
-    """Columns log_odds, p_a (NULL: not judged in both orders) and verdict of all pairs that may calibrate."""
+def pool_scores(store: Store, rule: LatestRule) -> pa.Table:
+    """All pairs that were decided about.
+
+    Returns:
+        Columns position, log_odds, bpe (NULL: not judged in both orders), accepted, and in_group (0: of no group of its
+        own, else its place in the rule's groups, from 1).
+    """
+    group, values = _grouped(rule)
     return store.arrow(
-        """SELECT log_odds, p_a, verdict
-        FROM input JOIN calibration_label USING (pair_id) LEFT JOIN score USING (pair_id) ORDER BY position"""
+        f"""SELECT position, log_odds, bpe, decision = 'accept' AS accepted, {group}::INTEGER AS in_group
+        FROM input JOIN decision USING (pair_id) LEFT JOIN score USING (pair_id)""",
+        values or None,
+    )
+
+
+def labelled_scores(store: Store, rule: LatestRule, fit_fraction: float) -> pa.Table:
+    """The calibration rows, but for those that something was fitted on.
+
+    Returns:
+        Columns log_odds, p (of the label that the judge gives; both NULL: not judged in both orders), verdict, and
+        in_group as for `pool_scores`.
+    """
+    group, values = _grouped(rule)
+    return store.arrow(
+        f"""SELECT log_odds, if(log_odds > 0, p_a, p_b) AS p, verdict, {group}::INTEGER AS in_group
+        FROM input JOIN calibration_label USING (pair_id) LEFT JOIN score USING (pair_id)
+        WHERE NOT {FITS} ORDER BY position""",
+        {"seed": store.seed, "cut": fit_cut(fit_fraction), **values},
     )
 
 
 def orders(store: Store, judge_id: str, bins: int) -> pa.Table:
-    """How many scored pairs of the input one judge answers how, in each order.
+    """How many scored pairs of the input one judge answers how, in each order, "equal" left aside.
 
     Returns:
         Columns bin_ab, bin_ba (of P(a better), equal bins of [0, 1]), sign_ab, sign_ba (1: a, -1: b, 0: none), n.
@@ -64,8 +97,8 @@ def orders(store: Store, judge_id: str, bins: int) -> pa.Table:
     )
     return store.arrow(
         f"""WITH reply AS (
-            SELECT pair_id, max(logprob_a - logprob_b) FILTER (pair_order = 'ab') AS d_ab,
-                   max(logprob_a - logprob_b) FILTER (pair_order = 'ba') AS d_ba
+            SELECT pair_id, max({ODDS}) FILTER (pair_order = 'ab') AS d_ab,
+                   max({ODDS}) FILTER (pair_order = 'ba') AS d_ba
             FROM judgment JOIN input USING (pair_id) JOIN (SELECT pair_id FROM score) USING (pair_id)
             WHERE judgment.judge_id = $judge AND status = 'ok' GROUP BY pair_id
         )
@@ -90,12 +123,12 @@ def decided_pairs(store: Store, positions: Sequence[int]) -> list[dict[str, Any]
     """Scored pairs that stand at some positions of the input, in the order given, with what was decided about them.
 
     Returns:
-        prompt (messages), response_a, response_b, p_a, bpe, decision, reason, verdict (of people, or None).
+        prompt (messages), response_a, response_b, p_a, p_b, p_tie, bpe, decision, reason, verdict (of people, or None).
     """
     wanted = pa.table({"position": pa.array(positions, pa.int64()), "place": pa.array(range(len(positions)))})
     with store.incoming(wanted):
         rows = store.records(
-            """SELECT prompt, response_a, response_b, p_a, bpe, decision, reason, verdict
+            """SELECT prompt, response_a, response_b, p_a, p_b, p_tie, bpe, decision, reason, verdict
             FROM incoming JOIN input USING (position) JOIN pair USING (pair_id) JOIN decision USING (pair_id)
                  JOIN score USING (pair_id) LEFT JOIN label USING (pair_id)
             ORDER BY place"""

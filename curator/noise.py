@@ -1,0 +1,91 @@
+"""How far people agree with each other, and what that leaves for a judge to reach. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from curator.doubts import CONFIDENCE, Doubt
+from curator.intervals import clopper_pearson
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """Calibration pairs that were voted on alike.
+
+    Attributes:
+        votes: people who voted on each (a skip is no vote).
+        first, second: the first two votes; second None where there is one.
+        pairs: how many such pairs.
+    """
+
+    votes: int
+    first: str
+    second: str | None
+    pairs: int
+
+
+def annotator_noise(found: Sequence[Votes], alpha: float, ties_are_errors: bool) -> Doubt | None:
+    """What disagreement among people says about the alphas that any judge can reach.
+
+    On each pair with two votes or more the first two are compared, so that the comparisons are independent and the
+    interval exact; copies of one row that count as two votes make it look better than it is. Where both chose a side,
+    P(disagree) = 2 h (1 - h) for people who err alike on every pair with probability h. A judge that is always right is
+    then contradicted where most votes are wrong, or tied.
+
+    Returns:
+        None where nobody disagrees, or the noise is certainly too small to matter at `alpha`.
+    """
+    compared = sum(one.pairs for one in found if one.second)
+    disagree = sum(one.pairs for one in found if one.second and one.first != one.second)
+    sided = [one for one in found if {one.first, one.second} <= {"a", "b"}]
+    both, apart = sum(one.pairs for one in sided), sum(one.pairs for one in sided if one.first != one.second)
+    if not apart:
+        return None
+    votes = [(one.votes, one.pairs) for one in found]
+    low, high = clopper_pearson(apart, both, CONFIDENCE)
+    noise = [_noise(share) for share in (apart / both, low, high)]
+    floor = [contradicted(votes, h, ties_are_errors) for h in noise]
+    if floor[2] < alpha:
+        return None
+    reach = "is" if floor[1] > alpha else "may be"
+    return Doubt(
+        "annotator noise",
+        f"people disagree on {disagree:,} of {compared:,} calibration pairs with two labels or more: erring alike on "
+        f"every pair, in {noise[0]:.1%} of their labels ({CONFIDENCE:.0%} interval {noise[1]:.1%} to {noise[2]:.1%}). "
+        "The promise is about agreement with these people, and a judge that is always right would still be "
+        f"contradicted on {floor[0]:.1%} of the pairs ({floor[1]:.1%} to {floor[2]:.1%}): no alpha below that is in "
+        f"reach in truth, unless on pairs where people agree more, and alpha {alpha:g} {reach}. More people a pair, or "
+        "clearer instructions, help.",
+        {
+            "compared": compared, "disagree": disagree, "both_chose_a_side": both, "of_these_disagree": apart,
+            "noise": noise[0], "noise_interval": noise[1:],
+            "contradicted": floor[0], "contradicted_interval": floor[1:],
+        },
+    )  # fmt: skip
+
+
+def _noise(disagreement: float) -> float:
+    """h of 2 h (1 - h) = disagreement; 1/2, no information, where people disagree more often than coins."""
+    return (1 - math.sqrt(max(0.0, 1 - 2 * disagreement))) / 2
+
+
+def contradicted(votes: Sequence[tuple[int, int]], noise: float, ties_are_errors: bool) -> float:
+    """How often the vote of most contradicts the truth, or is tied, if each vote is wrong with probability `noise`.
+
+    Args:
+        votes: (votes a pair, pairs).
+        ties_are_errors: a tied vote is an error of any label; else the pair is left out.
+
+    >>> [round(contradicted([(k, 1)], 0.1, True), 3) for k in (1, 2, 3)]
+    [0.1, 0.19, 0.028]
+    """
+    from scipy.stats import binom
+
+    wrong = total = 0.0
+    for k, pairs in votes:
+        tied = float(binom.pmf(k // 2, k, noise)) if k % 2 == 0 else 0.0
+        wrong += pairs * (float(binom.sf(k // 2, k, noise)) + (tied if ties_are_errors else 0.0))
+        total += pairs * (1.0 if ties_are_errors else 1.0 - tied)
+    return wrong / total if total else 0.0
