@@ -34,9 +34,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with open_store(tmp_path / "s.duckdb") as opened:
         replace_input(opened, [("pool", rows)])
         opened.rows(
-            """INSERT INTO calibration
-            SELECT i, 'j', 'fdr', '1/10', '1/10', 'error', 0, 0, 0, 1.0, 0.5, 0, 0, 0, '', now()
-            FROM range(1, 3) t(i)"""
+            """INSERT INTO calibration (calibration_id, judge_id, score, guarantee, alpha, delta, ties, n, errors, m,
+                                        threshold, accepted, accepted_calibration, accepted_errors, fingerprint)
+            SELECT i, 'j', 'bpe', 'fdr', '1/10', '1/10', 'error', 0, 0, 0, 1.0, 0, 0, 0, '' FROM range(1, 3) t(i)"""
         )
         # The judge says a; people say b where it is wrong.
         opened.rows(
@@ -124,7 +124,10 @@ def test_it_covers_after_a_wider_decision_and_a_larger_share(store: Store) -> No
 def test_it_covers_when_only_the_first_tasks_of_the_queue_are_labelled(store: Store) -> None:
     """Audited pairs stand at random places: those that people get to are a random part of them."""
     truth = decide(store, EASY + HARD, 1)
-    store.rows("INSERT INTO score SELECT pair_id, 'j', 0.6, 1.0, 1.0 / (1 + position) FROM truth")
+    store.rows(
+        """INSERT INTO score (pair_id, judge_id, p_a, p_b, p_tie, log_odds, bpe)
+        SELECT pair_id, 'j', 0.6, 0.4, 0, 1.0, 1.0 / (1 + position) FROM truth"""
+    )
     ends, parts = [], []
     for draw in range(DRAWS // 2):
         begin(store, draw)
