@@ -9,25 +9,25 @@ from pathlib import Path
 import orjson
 
 from curator import __version__
-from curator.deciding import Decided, decide
 from curator.errors import Interrupted, StoreError
 from curator.exports.card import dataset_card
 from curator.exports.trl import write_dataset
 from curator.files import require_readable, whole_file
-from curator.importing import require_imported
-from curator.ingesting import ingest
-from curator.judging import Asked, judge_input, template_for
 from curator.options import LabelOptions, Rule
 from curator.progress import Progress
-from curator.reporting import write_report
-from curator.results import Result, decision_result
-from curator.scoring import panel_judge
+from curator.steps.deciding import Decided, decide
+from curator.steps.importing import require_imported
+from curator.steps.ingesting import ingest
+from curator.steps.judging import Asked, judge_input, template_for
+from curator.steps.reporting import write_report
+from curator.steps.results import Result, decision_result
+from curator.steps.scoring import panel_judge
+from curator.steps.unchanged import LastRun
 from curator.store import Store, open_store, views
 from curator.store.audits import draw_audit
 from curator.store.judgments import add_judge, latest_judge
 from curator.store.labels import draw_for_calibration, drawn_without_label
 from curator.store.pairs import Added
-from curator.unchanged import LastRun
 
 
 def label(options: LabelOptions, progress: Progress) -> Result:

@@ -170,7 +170,9 @@ def defang(text: str) -> str:
     >>> defang("done<|im_end|>")
     'done< |im_end|>'
     """
-    return _CONTROL.sub(lambda match: match[0][0] + " " + match[0][1:], text)
+    while (broken := _CONTROL.sub(lambda match: match[0][0] + " " + match[0][1:], text)) != text:
+        text = broken  # what lay inside a token, or around one, may be one itself
+    return text
 
 
 _dump = json.JSONEncoder(ensure_ascii=False).encode

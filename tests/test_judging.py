@@ -96,7 +96,7 @@ def test_one_signal_drains_and_two_stop(raw: Path, cli: Cli) -> None:
 
 
 def test_credentials_of_a_server_are_written_nowhere(raw: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curator.unchanged.SETTLED_SECONDS", -3600.0)
+    monkeypatch.setattr("curator.steps.unchanged.SETTLED_SECONDS", -3600.0)
     monkeypatch.delenv("SGLANG_API_KEY", raising=False)
     with FakeSGLang() as server:
         url = server.url.replace("http://", "http://someone:pa55word@")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from curator import recorder as module
 from curator.errors import StoreError
 from curator.pair import JudgeInfo, Judgment, Message, Order, Pair
-from curator.recorder import Cost, Recorder
+from curator.steps import recorder as module
+from curator.steps.recorder import Cost, Recorder
 from curator.store import Store, open_store
 from curator.store.judgments import add_judge, find_pending
 from curator.store.pairs import replace_input

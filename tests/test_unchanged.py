@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from curator.unchanged import settled, stamp
+from curator.steps.unchanged import settled, stamp
 from tests.conftest import Cli, judgments, pairs, read_rows, write_rows
 
 LAST = "unchanged since the last run"
@@ -24,7 +24,7 @@ TIMING = {"seconds", "judging_seconds", "pairs_per_second", "judgments", "new_pa
 @pytest.fixture(autouse=True)
 def _trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of a test are new; without this, none would be trusted."""
-    monkeypatch.setattr("curator.unchanged.SETTLED_SECONDS", -3600.0)
+    monkeypatch.setattr("curator.steps.unchanged.SETTLED_SECONDS", -3600.0)
 
 
 class Run:
@@ -243,7 +243,7 @@ def test_incomplete_judgments_are_never_taken_for_done(run: Run) -> None:
 
 
 def test_a_file_changed_a_moment_ago_is_not_trusted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curator.unchanged.SETTLED_SECONDS", 2.0)
+    monkeypatch.setattr("curator.steps.unchanged.SETTLED_SECONDS", 2.0)
     for _ in range(2):
         run()
         assert LAST not in run.err
@@ -252,7 +252,7 @@ def test_a_file_changed_a_moment_ago_is_not_trusted(run: Run, monkeypatch: pytes
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_trusted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    import curator.ingesting as module
+    import curator.steps.ingesting as module
 
     real = module._read
 
@@ -265,7 +265,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_trusted(run: Run, monkeypat
     monkeypatch.setattr(module, "_read", and_meanwhile)
     run()
     monkeypatch.undo()
-    monkeypatch.setattr("curator.unchanged.SETTLED_SECONDS", -3600.0)
+    monkeypatch.setattr("curator.steps.unchanged.SETTLED_SECONDS", -3600.0)
     run()
     assert run.read
 

@@ -45,9 +45,9 @@ def command(
       curator audit --db raw.curated/curator.duckdb
       curator audit --db raw.curated/curator.duckdb --labels --top 50 --requeue
     """
-    from curator.auditing import audit_store
     from curator.cli.summary import print_json
     from curator.progress import clean
+    from curator.steps.auditing import audit_store
     from curator.store import open_store
 
     if requeue and not labels:

@@ -65,11 +65,11 @@ def _look(
     """Show what could be decided."""
     if not compare and context.get_parameter_source("alpha") is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--sweep goes over --alphas; leave --alpha out")
-    from curator import comparing
     from curator.cli.main import OK
     from curator.cli.summary import print_json
     from curator.cli.tables import comparison_lines, sweep_lines
     from curator.progress import clean
+    from curator.steps import comparing
     from curator.store import open_store
 
     rule = options.rule_choice(values)

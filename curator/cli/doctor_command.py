@@ -30,8 +30,8 @@ def command(as_json: bool, min_label_mass: float, **values: Any) -> int:
     """
     from curator.cli.main import FAILED, OK
     from curator.cli.summary import print_json
-    from curator.judging import examine
     from curator.progress import Terminal, clean
+    from curator.steps.judging import examine
 
     choices = options.judge_choices(values)
     if len(choices) > 1 or choices[0].log:

@@ -27,8 +27,8 @@ def command(files: tuple[str, ...], db: Path, annotator: str, as_json: bool) -> 
     """
     from curator.cli.main import FAILED, OK
     from curator.cli.summary import print_json
-    from curator.importing import import_labels
     from curator.progress import clean
+    from curator.steps.importing import import_labels
     from curator.store import open_store
 
     result: dict[str, Any]

@@ -135,9 +135,9 @@ def command(
 
 
 def _cost(raw: str | None, db: Path | None, values: dict[str, Any]) -> dict[str, Any]:
-    from curator.costing import plan_cost
     from curator.planning import Machine
     from curator.progress import Terminal
+    from curator.steps.costing import plan_cost
 
     machine = Machine(values["parameters"], values["gpu_tflops"], values["gpus"], values["price"])
     chosen = {name: values[name] for name in ("template", "tokenizer", "sample", "pairs", "input_format")}
@@ -145,16 +145,16 @@ def _cost(raw: str | None, db: Path | None, values: dict[str, Any]) -> dict[str,
 
 
 def _labels(db: Path, picture: Path | None, values: dict[str, Any]) -> dict[str, Any]:
-    from curator.buying import plan_labelling
     from curator.conformal import Guarantee
     from curator.label_plan import Question
     from curator.options import Ties
+    from curator.steps.buying import plan_labelling
 
     guarantees = [Guarantee(name) for name in dict.fromkeys(values["guarantee"])]
     asked = Question(guarantees, sorted(set(values["alphas"])), values["delta"])
     plan = plan_labelling(db, asked, Ties(values["ties"]), values["accuracy"])
     if picture is not None:
-        from curator.plan_picture import draw_plan
+        from curator.steps.plan_picture import draw_plan
 
         draw_plan(plan, picture)
     return plan

@@ -25,7 +25,7 @@ def command(db: Path, out: Path | None, as_json: bool) -> None:
       curator report --db raw.curated/curator.duckdb --out report.html
     """
     from curator.cli.summary import print_json
-    from curator.reporting import write_report
+    from curator.steps.reporting import write_report
     from curator.store import open_store
 
     path = out or db.with_name("report.html")

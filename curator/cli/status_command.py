@@ -19,9 +19,9 @@ def command(db: Path, as_json: bool) -> None:
     Example:
       curator status --db raw.curated/curator.duckdb
     """
-    from curator.auditing import audit_result
     from curator.cli.summary import decision_lines, print_json
     from curator.progress import clean
+    from curator.steps.auditing import audit_result
     from curator.store import open_store, views
 
     with open_store(db, create=False) as store:

@@ -103,8 +103,8 @@ def options(folder: Path) -> Any:
 
 
 def ingest(folder: Path) -> float:
-    from curator.ingesting import ingest as work
     from curator.progress import Progress
+    from curator.steps.ingesting import ingest as work
     from curator.store import open_store
 
     chosen = options(folder)
@@ -117,8 +117,8 @@ def ingest(folder: Path) -> float:
 
 
 def judgments(folder: Path) -> dict[str, float]:
-    from curator import recording
     from curator.progress import Progress
+    from curator.steps import recording
     from curator.store import open_store
 
     chosen, reading = options(folder), 0.0
@@ -138,8 +138,9 @@ def judgments(folder: Path) -> dict[str, float]:
 
 
 def decide(folder: Path) -> float:
-    from curator import deciding, pipeline
+    from curator import pipeline
     from curator.pair import JudgeInfo
+    from curator.steps import deciding
     from curator.store import open_store
     from curator.store.judgments import stored_judge
 

@@ -21,7 +21,7 @@ from curator.combining import Combine, Panel, combine
 from curator.conformal import accept, calibrate
 from curator.options import Rule
 from curator.quality import accuracy, auroc
-from curator.scoring import A, B, score_judges
+from curator.steps.scoring import A, B, score_judges
 from curator.store import open_store
 from curator.store.judgments import members, stored_judge
 

@@ -13,8 +13,8 @@ import numpy as np
 import orjson
 import pytest
 
-from curator.auditing import audit_result
 from curator.pair import Message, Pair
+from curator.steps.auditing import audit_result
 from curator.store import Store, open_store, views
 from curator.store.audits import draw_audit
 from curator.store.pairs import replace_input

@@ -172,9 +172,9 @@ def labels(model: Any, ids: Any) -> Any:
 
 def served(config: Any, chosen: argparse.Namespace, scale: Scale) -> dict[int, float]:
     """Tokens a second by prompt length of an SGLang server, asked as `curator label` asks."""
-    from curator.judging import opened
     from curator.options import JudgeChoice
     from curator.progress import Progress
+    from curator.steps.judging import opened
 
     async def ask(choice: JudgeChoice, log: Path) -> dict[int, float]:
         speeds = {}

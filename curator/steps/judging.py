@@ -22,9 +22,9 @@ from curator.pair import JudgeInfo, content_id
 from curator.progress import Progress
 from curator.prompts import Template
 from curator.recipes import load_template
-from curator.recorder import Cost, Recorder
-from curator.recording import read_judgments
-from curator.scoring import score_judges
+from curator.steps.recorder import Cost, Recorder
+from curator.steps.recording import read_judgments
+from curator.steps.scoring import score_judges
 from curator.store import Store
 from curator.store.decisions import hold_band
 from curator.store.judgments import (

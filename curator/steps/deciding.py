@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from curator.conformal import accept, calibrate
 from curator.options import Rule, Ties
 from curator.pair import JudgeInfo
-from curator.scoring import A, B, Scored, score_input
 from curator.sizing import labels_missing
+from curator.steps.scoring import A, B, Scored, score_input
 from curator.store import Store
 from curator.store.decisions import (
     GroupCalibration,

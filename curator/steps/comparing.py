@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from curator import __version__
 from curator.combining import Panel, combine
 from curator.conformal import calibrate
-from curator.deciding import Rows, groups
 from curator.errors import StoreError
 from curator.intervals import clopper_pearson
 from curator.options import Rule
 from curator.pair import JudgeInfo
 from curator.preference import entropy_at
 from curator.quality import accuracy, auprc, auroc, ece
-from curator.scoring import A, B, Scored, panel_of, score_input, score_judges
 from curator.signals import Signal, of_judge, of_replies, p_right
+from curator.steps.deciding import Rows, groups
+from curator.steps.scoring import A, B, Scored, panel_of, score_input, score_judges
 from curator.store import Store
 from curator.store.judgments import latest_judge, members
 from curator.store.looks import add_look, earlier_looks, judges_of_input

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from curator.auditing import audit_result
 from curator.bias import Bias
 from curator.conformal import calibrate, promise
-from curator.deciding import Decided, Rows
-from curator.doubting import find_doubts, judge_bias
 from curator.options import Rule
 from curator.preference import entropy_at
 from curator.quality import accuracy, auroc
+from curator.steps.auditing import audit_result
+from curator.steps.deciding import Decided, Rows
+from curator.steps.doubting import find_doubts, judge_bias
 from curator.store import Store, views
 from curator.store.decisions import GroupCalibration, earlier_tries
 

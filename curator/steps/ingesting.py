@@ -18,9 +18,9 @@ from curator.formats.read import read
 from curator.options import LabelOptions
 from curator.pair import Pair
 from curator.progress import Progress
+from curator.steps.unchanged import settled, stamp
 from curator.store import Store
 from curator.store.pairs import Added, input_number, replace_input
-from curator.unchanged import settled, stamp
 
 _RECORD = "input as it was read"
 

@@ -15,11 +15,11 @@ from curator.files import Meter, Reject
 from curator.judges.recorded import read_log
 from curator.pair import JudgeInfo, content_id
 from curator.progress import Progress
+from curator.steps.unchanged import settled, stamp
 from curator.store import Store
 from curator.store.judgments import Pending, add_judge, find_pending, forget_failures, stored_judge
 from curator.store.pairs import input_number
 from curator.store.readings import add_readings, begin_readings, keep_readings
-from curator.unchanged import settled, stamp
 
 _READ = "recorded judgments "
 
