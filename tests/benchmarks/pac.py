@@ -1,6 +1,6 @@
 """Coverage of the `pac` rule, before and now: what a second and later start buys, and that it is paid for.
 
-    python -m tests.benchmarks.pac                       delta .1: three to four minutes on two cores
+    python -m tests.benchmarks.pac                       delta .1: four minutes of one core, shared by all there are
     python -m tests.benchmarks.pac --delta 0.05 --draws 500
 
 Before: one fixed sequence of 50 score quantiles, from 1.5 ln(delta)/ln(1 - alpha)/n of the pool on, that ended at its
