@@ -103,8 +103,8 @@ def _judge_rows(result: Result) -> list[tuple[str, ...]]:
 
 
 def _first_shown(judge: Result) -> float | None:
-    """How often the response shown first wins."""
-    found: float | None = judge.get("first_shown_preferred", (judge.get("bias") or {}).get("first_shown_preferred"))
+    """How often the response shown first wins; None: nobody can tell, or several judges are meant."""
+    found: float | None = (judge["bias"] or {}).get("first_shown_preferred")
     return found
 
 
