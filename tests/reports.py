@@ -14,6 +14,9 @@ from curator.report.page import Content
 
 PROMISE = "On average over calibration draws, at most 0.1 of the pairs <b>accepted</b> are wrong (fdr)."
 
+BIAS = {"pairs": 890, "first_shown_preferred": 0.57, "longer_preferred": None, "longer_preferred_there": None,
+        "longer_preferred_by_people": None, "label_mass_median": None, "low_label_mass": None}  # fmt: skip
+
 LONG = "m" * 90
 
 HOSTILE = (
@@ -30,12 +33,12 @@ HOSTILE = (
 
 def result(**changes: Any) -> dict[str, Any]:
     """The object of `run.json`, as far as the page reads it."""
-    judge = {"judge_id": "0" * 32, "name": "judge-14b", "engine": "sglang", "first_shown_preferred": 0.57,
+    judge = {"judge_id": "0" * 32, "name": "judge-14b", "engine": "sglang", "bias": BIAS,
              "accuracy": 245 / 300, "auroc": 0.77, "coverage": 421 / 600}  # fmt: skip
     alone = {**judge, "read": 900, "judged": 890, "tokens": 1_234_567, "cached_tokens": 800_000}
     return {
         "pairs": 900, "judged": 890, "failed": 10, "failures": {"the server said <i>no</i>": 7, "too long": 3},
-        "judge_ties": 0, "score": "bpe", "group_by": None, "groups": None, "panel": None, "audit": None,
+        "judge_ties": 0, "doubts": [], "score": "bpe", "group_by": None, "groups": None, "panel": None, "audit": None,
         "calibration": {"n": 300, "errors": 55, "accepted": 195, "accepted_errors": 20, "fitted": 0, "prompts": 290,
                         "drawn": 280, "earlier_tries": 2},
         "guarantee": "fdr", "alpha": 0.1, "delta": 0.1, "ties": "error",
@@ -52,7 +55,7 @@ def full_result(**changes: Any) -> dict[str, Any]:
     """A result of several judges, with groups, a cascade, an audit and doubts."""
     judges = [
         {"judge_id": f"{i}" * 32, "name": f"judge {i} <em>&</em>", "engine": "sglang", "accuracy": 0.8 + i / 50,
-         "auroc": 0.71 + i / 100, "coverage": 0.5 + i / 10, "first_shown_preferred": 0.57, "tokens": 1_000_000,
+         "auroc": 0.71 + i / 100, "coverage": 0.5 + i / 10, "bias": BIAS, "tokens": 1_000_000,
          "cached_tokens": 620_000, "read": 900, "judged": 900 - i}
         for i in range(3)
     ]  # fmt: skip
@@ -67,7 +70,7 @@ def full_result(**changes: Any) -> dict[str, Any]:
     ]  # fmt: skip
     extra = {
         "judge": {"judge_id": "9" * 32, "name": "together", "engine": "panel", "demonstration": False, "details": {},
-                  "settings": {}, "first_shown_preferred": None, "accuracy": 0.87, "auroc": 0.8, "coverage": 0.702},
+                  "settings": {}, "bias": None, "accuracy": 0.87, "auroc": 0.8, "coverage": 0.702},
         "judges": judges,
         "panel": {"combine": "log-odds", "missing": "abstain", "weights": None,
                   "cascade": {"edge": 0.9, "fitted": True, "pairs_share": 0.31, "tokens_share": 0.74}},
