@@ -293,24 +293,34 @@ def accept(scores: ArrayLike, threshold: float | None) -> NDArray[np.bool_]:
     return np.asarray((values >= threshold) & ~np.isneginf(values), dtype=bool)
 
 
-def promise(calibration: Calibration) -> str:
-    """The sentence that was bought: what is true of this threshold, and no more."""
+def promise(calibration: Calibration, ties_left_out: bool = False) -> str:
+    """The sentence that was bought: what is true of this threshold, and no more.
+
+    Args:
+        ties_left_out: pairs that people call equal are no calibration rows, and nothing is said of such pairs.
+    """
     c, alpha = calibration, f"{float(calibration.alpha):g}"
     if not c.n:
         return "No labelled pairs yet: nothing is promised, and nothing is auto-labelled."
     if c.threshold is None:
         return f"No threshold keeps the {c.guarantee} promise at alpha {alpha}: nothing is auto-labelled."
     if c.guarantee is Guarantee.FDR:
+        wrong = "name the response that the annotators would reject" if ties_left_out else (
+            "carry a label that the annotators would not give"
+        )  # fmt: skip
+        aside = "; pairs that they would call equal are not counted as wrong" if ties_left_out else ""
         return (
-            f"On average over calibration draws, at most {alpha} of the pairs accepted in this batch carry a label "
-            "that the annotators would not give, a draw that accepts none counting as 0 (fdr)."
+            f"On average over calibration draws, at most {alpha} of the pairs accepted in this batch {wrong}, a draw "
+            f"that accepts none counting as 0{aside} (fdr)."
         )
+    aside = ", of those that the annotators would not call equal," if ties_left_out else ""
     if c.guarantee is Guarantee.PAC:
         return (
             f"With probability at least {float(1 - c.delta):g} over the calibration draw, the long-run error rate "
-            f"among future pairs accepted at this threshold is at most {alpha}; in one batch it may be higher (pac)."
+            f"among future pairs accepted at this threshold{aside} is at most {alpha}; in one batch it may be higher "
+            "(pac)."
         )
     return (
-        f"The probability that a pair is accepted and its label is wrong is at most {alpha}; the error among accepted "
-        "pairs is only near that on average and may exceed it (scope)."
+        f"The probability that a pair{aside} is accepted and its label is wrong is at most {alpha}; the error among "
+        "accepted pairs is only near that on average and may exceed it (scope)."
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from curator.bias import Bias
 from curator.conformal import calibrate, promise
-from curator.options import Rule
+from curator.options import Rule, Ties
 from curator.preference import entropy_at
 from curator.quality import accuracy, auroc
 from curator.steps.auditing import audit_result
@@ -54,7 +54,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "ties": rule.ties.value,
         "threshold": _threshold(min(cuts, default=None)),
         "group_by": rule.group_by,
-        "groups": None if rule.group_by is None else [_group(one) for one in decided.calibrations],
+        "groups": None if rule.group_by is None else [_group(one, rule) for one in decided.calibrations],
         "pool": decided.pool,
         "accepted": decided.accepted,
         "abstained": decided.pool - decided.accepted,
@@ -88,26 +88,27 @@ def _threshold(log_odds: float | None) -> Result | None:
     return {"bpe": entropy_at(log_odds), "log_odds": log_odds if np.isfinite(log_odds) else "inf"}
 
 
-def _group(one: GroupCalibration) -> Result:
+def _group(one: GroupCalibration, rule: Rule) -> Result:
     found = one.found
     return {
         "group": one.name, "n": found.n, "errors": found.n_errors, "pool": found.m,
         "threshold": _threshold(found.threshold), "accepted": found.accepted, "coverage": found.coverage,
-        "promise": promise(found),
+        "promise": promise(found, rule.ties is Ties.EXCLUDE),
     }  # fmt: skip
 
 
 def group_promise(decided: Decided) -> str:
     """The sentence that was bought: with groups, one that holds within each of those that have a threshold."""
-    every = decided.calibrations
-    if decided.rule.group_by is None:
-        return promise(every[0].found)
+    every, rule = decided.calibrations, decided.rule
+    aside = rule.ties is Ties.EXCLUDE
+    if rule.group_by is None:
+        return promise(every[0].found, aside)
     bought = [one.found for one in every if one.found.threshold is not None]
     if not bought:
-        return promise(max((one.found for one in every), key=lambda found: found.n))
+        return promise(max((one.found for one in every), key=lambda found: found.n), aside)
     return (
-        f"Within each group of {decided.rule.group_by!r} that has a threshold ({len(bought)} of {len(every)}), and not "
-        f"over all groups together: {promise(bought[0])}"
+        f"Within each group of {rule.group_by!r} that has a threshold ({len(bought)} of {len(every)}), and not "
+        f"over all groups together: {promise(bought[0], aside)}"
     )
 
 
