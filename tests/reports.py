@@ -15,7 +15,8 @@ from curator.report.page import Content
 PROMISE = "On average over calibration draws, at most 0.1 of the pairs <b>accepted</b> are wrong (fdr)."
 
 BIAS = {"pairs": 890, "first_shown_preferred": 0.57, "longer_preferred": None, "longer_preferred_there": None,
-        "longer_preferred_by_people": None, "label_mass_median": None, "low_label_mass": None}  # fmt: skip
+        "longer_preferred_by_people": None, "label_mass_median": None, "low_label_mass": None,
+        "flipped": None, "compared_with_people": 0}  # fmt: skip
 
 LONG = "m" * 90
 
@@ -32,9 +33,9 @@ HOSTILE = (
 
 
 def result(**changes: Any) -> dict[str, Any]:
-    """The object of `run.json`, as far as the page reads it."""
+    """The object of `run.json` of a made-up run."""
     judge = {"judge_id": "0" * 32, "name": "judge-14b", "engine": "sglang", "bias": BIAS,
-             "accuracy": 245 / 300, "auroc": 0.77, "coverage": 421 / 600}  # fmt: skip
+             "labelled": 300, "right": 245, "accuracy": 245 / 300, "auroc": 0.77, "coverage": 421 / 600}  # fmt: skip
     alone = {**judge, "read": 900, "judged": 890, "tokens": 1_234_567, "cached_tokens": 800_000}
     return {
         "pairs": 900, "judged": 890, "failed": 10, "failures": {"the server said <i>no</i>": 7, "too long": 3},
@@ -47,6 +48,9 @@ def result(**changes: Any) -> dict[str, Any]:
         "queue": {"tasks": 179, "calibration_draw": 0, "audit": 0, "again": 0},
         "judge": {**judge, "demonstration": False, "settings": {}, "details": {}}, "judges": [alone],
         "promise": PROMISE, "tokens": 1_234_567, "cached_tokens": 800_000,
+        "version": "0", "rows": 900, "duplicates": 0, "rejected": 0, "new_pairs": 900, "calibration_file": None,
+        "judgments": {"cached": 0, "asked": 1_800, "retried": 0}, "seconds": 60.0, "judging_seconds": 50.0,
+        "pairs_per_second": 18.0, "tokens_per_second": 24_691.3, "cached_share": 0.648,
         **changes,
     }  # fmt: skip
 
@@ -54,7 +58,8 @@ def result(**changes: Any) -> dict[str, Any]:
 def full_result(**changes: Any) -> dict[str, Any]:
     """A result of several judges, with groups, a cascade, an audit and doubts."""
     judges = [
-        {"judge_id": f"{i}" * 32, "name": f"judge {i} <em>&</em>", "engine": "sglang", "accuracy": 0.8 + i / 50,
+        {"judge_id": f"{i}" * 32, "name": f"judge {i} <em>&</em>", "engine": "sglang",
+         "labelled": 300, "right": 250, "accuracy": 0.8 + i / 50,
          "auroc": 0.71 + i / 100, "coverage": 0.5 + i / 10, "bias": BIAS, "tokens": 1_000_000,
          "cached_tokens": 620_000, "read": 900, "judged": 900 - i}
         for i in range(3)
@@ -70,7 +75,8 @@ def full_result(**changes: Any) -> dict[str, Any]:
     ]  # fmt: skip
     extra = {
         "judge": {"judge_id": "9" * 32, "name": "together", "engine": "panel", "demonstration": False, "details": {},
-                  "settings": {}, "bias": None, "accuracy": 0.87, "auroc": 0.8, "coverage": 0.702},
+                  "settings": {}, "bias": None, "labelled": 300, "right": 261,
+                  "accuracy": 0.87, "auroc": 0.8, "coverage": 0.702},
         "judges": judges,
         "panel": {"combine": "log-odds", "missing": "abstain", "weights": None,
                   "cascade": {"edge": 0.9, "fitted": True, "pairs_share": 0.31, "tokens_share": 0.74}},
@@ -78,8 +84,8 @@ def full_result(**changes: Any) -> dict[str, Any]:
         "groups": groups,
         "audit": {"drawn": 100, "accepted": 421, "labelled": 88, "ties_left_out": 0, "errors": 3, "error": 3 / 88,
                   "low": 0.0071, "high": 0.0964, "confidence": 0.95},
-        "doubts": [{"name": "drift", "text": "Pool and calibration rows differ in length <p = 0.001>."},
-                   {"name": "long", "text": "u" * 400}],
+        "doubts": [{"name": "drift", "text": "Pool and calibration rows differ in length <p = 0.001>.", "figures": {}},
+                   {"name": "label mass", "text": "u" * 400, "figures": {}}],
     }  # fmt: skip
     return result(**{**extra, **changes})
 

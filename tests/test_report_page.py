@@ -11,6 +11,7 @@ import pytest
 from curator.intervals import audit_sentence
 from curator.report.page import Content, page, shown
 from curator.report.words import next_steps
+from curator.resources import first_error
 from tests.reports import HOSTILE, LONG, PROMISE, full_content, full_result, pair, result
 
 
@@ -39,6 +40,11 @@ class Parsed(HTMLParser):
 
 def parsed(*, content: Content | None = None, **changes: Any) -> Parsed:
     return Parsed(page(content or Content(result(**changes))))
+
+
+def test_the_made_up_results_are_such_as_a_run_has() -> None:
+    assert first_error("run", result()) is None
+    assert first_error("run", full_result()) is None
 
 
 def test_equal_contents_give_equal_bytes() -> None:
