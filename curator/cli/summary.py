@@ -123,9 +123,9 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
         parts.append(f"{rest:,} the judge abstained on, least sure first")
     hidden = [f"{audited:,} of the audit"] if audited else []
     hidden += [f"{again:,} asked about again"] if again else []
-    if hidden:
-        parts.append(f"{'among them ' if rest else ''}{' and '.join(hidden)}")
     queue = f"{tasks:,} pairs for people" + (f": {', then '.join(parts)}" if parts else "")
+    if hidden:
+        queue += f"{', hidden among them ' if parts else ': '}{' and '.join(hidden)}"
     lines = [
         f"rows         {result['rows']:,} = {result['pairs']:,} pairs + {result['duplicates']:,} duplicates "
         f"+ {result['rejected']:,} rejects",
