@@ -108,7 +108,7 @@ def test_no_threshold(raw: Path, cli: Cli, tmp_path: Path) -> None:
     log = write_rows(tmp_path / "log.jsonl", judgments(60, wrong=range(0, 60, 3)))
     assert cli("label", raw, "--judgments", log) == 4
     assert "No threshold keeps the fdr promise at alpha 0.1: nothing is auto-labelled." in cli.out
-    assert "more labels would not help" in cli.out
+    assert "More labels would not help" in cli.out
     run = json.loads((tmp_path / "raw.curated" / "run.json").read_text())
     assert (run["accepted"], run["dataset"]["auto"], run["labels_missing"]) == (0, 0, None)
 
@@ -279,10 +279,10 @@ def test_the_counts_of_the_queue_are_those_of_its_file(cli: Cli, tmp_path: Path)
     ("labelled", "logged", "alpha", "code", "says"),
     [
         (0, 60, "0.2", 4, "No labelled pairs yet: nothing is promised"),
-        (0, 60, "0.2", 4, "Label the first 50 pairs of the queue"),
-        (0, 60, "0.05", 4, "and there are 60 pairs. Add raw pairs"),
-        (60, 60, "0.1", 0, "Next: train. Nothing is left for people."),
-        (30, 0, "0.1", 4, "No pair has a verdict in both orders"),
+        (0, 60, "0.2", 4, "have people label the first 50 pairs of the queue"),
+        (0, 60, "0.05", 4, "more labels would help, and there are 60 pairs."),
+        (60, 60, "0.1", 0, "Next: train on the data set. Nothing is left for people."),
+        (30, 0, "0.1", 4, "no pair has a verdict in both orders"),
         (30, 60, "0.1", 0, "(the better response has 0.9)"),
     ],
 )

@@ -11,6 +11,7 @@ import click
 import orjson
 
 from curator.intervals import audit_sentence
+from curator.report.words import next_step
 
 
 def print_json(value: Any) -> None:
@@ -145,31 +146,10 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
 
 def _next(result: dict[str, Any], out: Path, db: Path) -> list[str]:
     """What to do now."""
-    tasks, draw = result["queue"]["tasks"], result["queue"]["calibration_draw"]
-    missing, pool = result["labels_missing"], result["pool"]
-    how = (
-        '  set "label" of each to left, right, tie or skip, then:\n'
-        f"  curator import {out / 'queue.jsonl'} --db {db}\n"
-        "  and run the same `curator label` again: judgments are kept."
-    )
-    if not pool or (result["threshold"] is not None and not tasks):
-        return ["Next: train. Nothing is left for people."]
-    if result["threshold"] is not None:
-        return [f"Next: train on the data set; or have people label the queue ({tasks:,} pairs):", how]
-    if result["failed"] == result["pairs"]:
-        return ["Next: get judgments. No pair has a verdict in both orders, and only such pairs can be labelled."]
-    if missing is None:
-        return [
-            "Next: more labels would not help: the judge is wrong too often for this alpha even where it is surest.",
-            "  Take a better judge or template, or a larger --alpha. The queue holds every pair for people.",
-        ]
-    if not draw:
-        return [
-            f"Next: about {missing:,} more labels would help, and there are {pool:,} pairs. Add raw pairs, give",
-            "  labelled ones of the same kind as --calibration, allow a larger --alpha, or let people label them all.",
-        ]
-    first = min(missing, draw)
-    return [
-        f"Next: about {missing:,} labels more would do. Label the first {first:,} pairs of the queue, drawn at random:",
-        how,
+    step, label = next_step(result)
+    how = [
+        '  set "label" of each to left, right, tie or skip, then:',
+        f"  curator import {out / 'queue.jsonl'} --db {db}",
+        "  and run the same `curator label` again: judgments are kept.",
     ]
+    return [*wrap(f"Next: {step}", 100, subsequent_indent="  "), *(how if label else [])]

@@ -20,7 +20,7 @@ from curator.intervals import audit_sentence
 from curator.prompts import cut_middle
 from curator.report.drawing import Picture
 from curator.report.figures import share
-from curator.report.words import headline, next_steps
+from curator.report.words import headline, next_step
 
 Result = Mapping[str, Any]
 
@@ -66,7 +66,7 @@ def page(content: Content) -> str:
         result=result,
         content=content,
         headline=headline(result),
-        next=next_steps(result),
+        next=next_step(result),
         judge_columns=_JUDGE_COLUMNS,
         judge_rows=_judge_rows(result),
         group_columns=_GROUP_COLUMNS,

@@ -19,32 +19,30 @@ def headline(result: Mapping[str, Any]) -> str:
     return f"{result['accepted']:,} of {result['pool']:,} pairs are auto-labelled"
 
 
-def next_steps(result: Mapping[str, Any]) -> list[str]:
-    """What to do now, as paragraphs."""
+def next_step(result: Mapping[str, Any]) -> tuple[str, bool]:
+    """What to do now, and whether that is to have people label the queue."""
     tasks, draw = result["queue"]["tasks"], result["queue"]["calibration_draw"]
     missing, pool = result["labels_missing"], result["pool"]
-    how = (
-        "In queue.jsonl, set “label” of a task to left, right, tie or skip; run curator import on the file; then run "
-        "the same curator label again. Judgments are kept."
-    )
     if not pool or (result["threshold"] is not None and not tasks):
-        return ["Train on the data set. Nothing is left for people."]
+        return "train on the data set. Nothing is left for people.", False
     if result["threshold"] is not None:
-        return [f"Train on the data set, or have people label the {tasks:,} pairs of the queue first.", how]
+        return f"train on the data set, or have people label the {tasks:,} pairs of the queue first.", True
     if not result["judged"]:
-        return ["Get judgments: no pair has a verdict in both orders, and only such pairs can be labelled."]
+        return "get judgments: no pair has a verdict in both orders, and only such pairs can be labelled.", False
     if missing is None:
-        return [
-            "More labels would not help: the judge is wrong too often for this alpha even where it is surest. Take a "
-            "better judge or template, or a larger alpha. The queue holds every pair for people."
-        ]
+        return (
+            "take a better judge or template, or a larger --alpha. More labels would not help: the judge is wrong too "
+            "often for this alpha even where it is surest. The queue holds every pair for people.",
+            False,
+        )
     if not draw:
-        return [
-            f"About {missing:,} more labels would help, and there are {pool:,} pairs. Add raw pairs, give labelled "
-            "ones of the same kind with --calibration, allow a larger alpha, or let people label them all."
-        ]
-    return [
-        f"About {missing:,} more labels would do: have people label the first {min(missing, draw):,} pairs of the "
-        "queue, which were drawn at random: in the order of the file, and leaving none out (skip is a label).",
-        how,
-    ]
+        return (
+            f"add raw pairs, give labelled ones of the same kind with --calibration, allow a larger --alpha, or let "
+            f"people label them all. About {missing:,} more labels would help, and there are {pool:,} pairs.",
+            False,
+        )
+    return (
+        f"have people label the first {min(missing, draw):,} pairs of the queue, which were drawn at random: in the "
+        f"order of the file, and leaving none out (skip is a label). About {missing:,} more labels would do.",
+        True,
+    )
