@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from curator.errors import RecipeError
 from curator.prompts import Template
 from curator.resources import find, read_yaml
 
@@ -42,4 +43,11 @@ def load_template(name: str) -> Template:
     Raises:
         RecipeError: there is no such template, or it is not valid.
     """
-    return Template.from_mapping(read_yaml(find(name, "templates"), "template"))
+    path = find(name, "templates")
+    values = read_yaml(path, "template")
+    if "extends" in values:
+        base = read_yaml(find(values.pop("extends"), "templates", path.parent), "template")
+        if base.get("kind") != "chat":
+            raise RecipeError(f"{path}: extends: must be a chat template that extends no other")
+        values = {**base, **values}
+    return Template.from_mapping(values)

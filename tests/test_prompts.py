@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -286,3 +287,20 @@ def test_shorten_swapped_is_swapped() -> None:
 def test_prompt_json_round_trip(turns: list[tuple[str, str]]) -> None:
     prompt = tuple(Message(role, content) for role, content in turns)
     assert prompt_from_json(prompt_json(prompt)) == prompt
+
+
+def test_a_persona_differs_from_the_template_it_extends_in_the_system_message_alone(tmp_path: Path) -> None:
+    chat = load_template("chat")
+    personas = [load_template(name) for name in ("persona_expert", "persona_reader")]
+    for persona in personas:
+        assert (persona.user, persona.labels, persona.kind) == (chat.user, chat.labels, chat.kind)
+    assert len({template.digest for template in (chat, *personas)}) == 3
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("name: mine\nextends: chat_ties\nsystem: be brief\n")
+    assert load_template(str(mine)).labels == ("A", "B", "C")
+    mine.write_text("name: mine\nextends: completion\nsystem: be brief\n")
+    with pytest.raises(RecipeError, match="must be a chat template"):
+        load_template(str(mine))
+    mine.write_text("name: mine\nextends: chat\nuser: other\nsystem: be brief\n")
+    with pytest.raises(RecipeError):
+        load_template(str(mine))
