@@ -13,11 +13,21 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from curator.preference import TIE_TOLERANCE
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 BARE_LOG_ODDS = float(np.log(99))
 """What an infinite log-odds counts as beside other judges: a judge that gives bare verdicts speaks 99 to 1."""
+
+
+NOTHING_GOES_ON = float(np.nextafter(0.5, 1))
+"""Edge of a cascade whose next judge is asked about no pair with a preference."""
+
+CASCADE_RISK = 0.05
+"""Share of errors that a fitted cascade may leave among what a judge does not hand on. The same for every alpha, so
+that trying another one needs no judge."""
 
 
 class Combine(StrEnum):
@@ -113,7 +123,8 @@ def combined(
             found = _log_sum(values, here) - _log_sum(-values, here)
     else:
         found = _mean(np.where(here, bounded(values), 0.0), here, weight)
-    return np.where(usable, found, np.nan)
+    # Judges that contradict each other exactly have no preference: what is left of it is rounding.
+    return np.where(usable, np.where(np.abs(found) < TIE_TOLERANCE, 0.0, found), np.nan)
 
 
 def _mean(values: Floats, here: Bools, weight: Floats) -> Floats:
@@ -188,7 +199,8 @@ def fit_edge(log_odds: ArrayLike, right: ArrayLike, target: float) -> float:
         right: whether the judge's label is the human one, shape (n,).
 
     Returns:
-        A probability of the better response; 1 where every pair had better go on.
+        A probability of the better response; 1 where every pair had better go on. Without a row to fit on none goes on
+        yet: the next judge is asked when there are labels.
 
     >>> fit_edge([1.0, 2.0, 3.0], [False, True, True], 0.1).__round__(3)
     0.881
@@ -197,13 +209,13 @@ def fit_edge(log_odds: ArrayLike, right: ArrayLike, target: float) -> float:
     order = np.argsort(-values[~np.isnan(values)], kind="stable")
     values, wrong = values[~np.isnan(values)][order], ~good[~np.isnan(values)][order]
     if not values.size:
-        return 1.0
+        return NOTHING_GOES_ON
     ends = np.append(values[1:] != values[:-1], True)
     fine = ends & (np.cumsum(wrong) <= target * np.arange(1, values.size + 1))
     if not fine.any():
         return 1.0
     cut = values[np.flatnonzero(fine)[-1]]
-    return float(np.clip(1 / (1 + np.exp(-cut)), np.nextafter(0.5, 1), 1.0))
+    return float(np.clip(1 / (1 + np.exp(-cut)), NOTHING_GOES_ON, np.nextafter(1, 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,14 +244,13 @@ class Combined:
         return np.asarray(further & self.read[-1], dtype=bool)
 
 
-def combine(each: ArrayLike, panel: Panel, fits: ArrayLike, better: ArrayLike, risk: float) -> Combined:
+def combine(each: ArrayLike, panel: Panel, fits: ArrayLike, better: ArrayLike) -> Combined:
     """Make one score of several judges' log-odds, as the panel says.
 
     Args:
         each: log p_a - log p_b of each judge, shape (n_judges, n_pairs); NaN where there is no answer.
         fits: the pairs to fit on, shape (n_pairs,); none of them may calibrate.
         better: on those, 1 where people prefer a, -1 where b, 0 where neither; shape (n_pairs,).
-        risk: share of errors that a fitted cascade may leave among what it does not hand on.
     """
     values = np.atleast_2d(np.asarray(each, dtype=np.float64))
     rows, side = np.asarray(fits, dtype=bool), np.asarray(better)
@@ -255,7 +266,7 @@ def combine(each: ArrayLike, panel: Panel, fits: ArrayLike, better: ArrayLike, r
         return Combined(found, np.tile(everything, (values.shape[0], 1)), weights)
     edge = panel.cascade
     if edge is None:
-        edge = fit_edge(values[0, rows], np.sign(values[0, rows]) == side[rows], risk)
+        edge = fit_edge(values[0, rows], np.sign(values[0, rows]) == side[rows], CASCADE_RISK)
     step = Combined(values[0], everything[None], edge=edge)
     for count in range(2, values.shape[0] + 1):
         band = step.next_band(panel.missing)

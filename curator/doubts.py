@@ -248,23 +248,23 @@ def earlier_tries(tries: int) -> Doubt | None:
     )
 
 
-def worse_than_a_coin(name: str, right: int, labelled: int) -> Doubt | None:
+def worse_than_a_coin(name: str, right: int, sided: int) -> Doubt | None:
     """A judge of several that is right less often than a coin: with equal weights it takes from what the others know.
 
     Args:
-        right, labelled: calibration pairs that it has a label for, and those of them on which people agree.
+        sided: calibration pairs on which it and people both name a side; `right`: those on which they name the same.
     """
     from scipy.stats import binom
 
-    p = float(binom.cdf(right, labelled, 0.5)) if labelled else 1.0
+    p = float(binom.cdf(right, sided, 0.5)) if sided else 1.0
     if p >= LEVEL:
         return None
     return Doubt(
         "worse than a coin",
-        f"the judge {name} is right on {right:,} of {labelled:,} labelled pairs, less often than a coin "
+        f"the judge {name} is right on {right:,} of {sided:,} labelled pairs with a side, less often than a coin "
         f"({p_value(p)}). In a mean of equal weights it takes from what the others know. Fit weights on rows that do "
         "not calibrate (--combine fitted --fit-fraction 0.3), or do without it and have new pairs labelled.",
-        {"judge": name, "right": right, "labelled": labelled, "p": p},
+        {"judge": name, "right": right, "sided": sided, "p": p},
     )
 
 

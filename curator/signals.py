@@ -8,7 +8,7 @@ are seen: picking the one that accepts most on the calibration rows is a choice 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -65,6 +65,10 @@ class Replies:
     def answered(self) -> Bools:
         """Where there is a verdict in both orders."""
         return ~(np.isnan(self.d_ab) | np.isnan(self.d_ba))
+
+    def only(self, which: Bools) -> Replies:
+        """The same, but for pairs that the judge was not to read: there it has no verdict."""
+        return replace(self, d_ab=np.where(which, self.d_ab, np.nan), d_ba=np.where(which, self.d_ba, np.nan))
 
     def of(self, which: Bools) -> tuple[Floats, ...]:
         """The arguments of `curator.preference.preference` for some of the pairs."""

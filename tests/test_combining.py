@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from curator.combining import (
     BARE_LOG_ODDS,
+    NOTHING_GOES_ON,
     Combine,
     Missing,
     Panel,
@@ -125,7 +126,8 @@ def test_the_edge_is_the_lowest_that_is_good_enough(rows: list[tuple[float, bool
         for cut in (0.5, 1.0, 1.5, 2.0)
         if (kept := [r for o, r in rows if o >= cut]) and kept.count(False) <= 0.25 * len(kept) and cut in odds
     ]
-    expected = 1 / (1 + math.exp(-min(good))) if good else 1.0
+    answered = any(not math.isnan(odd) for odd in odds)
+    expected = 1 / (1 + math.exp(-min(good))) if good else 1.0 if answered else NOTHING_GOES_ON
     assert fit_edge(odds, right, 0.25) == pytest.approx(expected)
 
 
@@ -136,11 +138,11 @@ def test_the_edge_is_the_lowest_that_is_good_enough(rows: list[tuple[float, bool
 def test_the_next_judge_reads_what_those_before_are_not_sure_of(missing: Missing, third: bool) -> None:
     first = [5.0, 0.5, NAN, -0.5, -5.0]
     panel = Panel(cascade=0.9, missing=missing)
-    alone = combine([first], panel, np.zeros(5, bool), np.zeros(5), 0.05)
+    alone = combine([first], panel, np.zeros(5, bool), np.zeros(5))
     band = alone.next_band(missing)
     assert band.tolist() == [False, True, third, True, False]
     # What a later judge says about pairs that it was not to read does not count.
-    both = combine([first, [-9.0, 3.5, 2.0, 1.5, 9.0]], panel, np.zeros(5, bool), np.zeros(5), 0.05)
+    both = combine([first, [-9.0, 3.5, 2.0, 1.5, 9.0]], panel, np.zeros(5, bool), np.zeros(5))
     assert both.read.tolist() == [[True] * 5, band.tolist()]
     assert both.log_odds == pytest.approx([5.0, 2.0, 2.0 if third else NAN, 0.5, -5.0], nan_ok=True)
 
@@ -148,7 +150,7 @@ def test_the_next_judge_reads_what_those_before_are_not_sure_of(missing: Missing
 def test_three_judges_in_a_row() -> None:
     panel = Panel(cascade=0.9)
     each = [[3.0, 0.0, 0.0], [0.0, 9.0, 0.3], [NAN, NAN, 3.0]]
-    got = combine(each, panel, np.zeros(3, bool), np.zeros(3), 0.05)
+    got = combine(each, panel, np.zeros(3, bool), np.zeros(3))
     assert got.read.tolist() == [[True] * 3, [False, True, True], [False, False, True]]
     assert got.log_odds == pytest.approx([3.0, 4.5, 1.1])
 
@@ -161,11 +163,11 @@ def test_a_fitted_cascade_looks_at_the_rows_to_fit_on_only() -> None:
     panel = Panel(fit_cascade=True, fit_fraction=0.5)
     odds, side = [4.0, 3.0, 2.0, 1.0], np.array([1, 1, -1, 1])
     for fits, edge in (([True] * 4, 3.0), ([True, True, False, True], 1.0)):
-        got = combine([odds], panel, np.array(fits), side, 0.05)
+        got = combine([odds], panel, np.array(fits), side)
         assert got.edge == pytest.approx(1 / (1 + math.exp(-edge)))
 
 
 @pytest.mark.parametrize(("how", "fits"), list(product([Combine.LOG_ODDS, Combine.PROBABILITY], [True, False])))
 def test_one_judge_alone_is_left_as_it_is(how: Combine, fits: bool) -> None:
-    got = combine([[INF, -0.3, NAN]], Panel(combine=how), np.array([fits] * 3), np.ones(3), 0.05)
+    got = combine([[INF, -0.3, NAN]], Panel(combine=how), np.array([fits] * 3), np.ones(3))
     assert got.log_odds == pytest.approx([INF, -0.3, NAN], nan_ok=True)

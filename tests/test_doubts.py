@@ -167,4 +167,4 @@ def test_a_judge_that_is_worse_than_a_coin() -> None:
     found = worse_than_a_coin("j", 34, 100)
     assert found is not None
     assert found.figures["p"] == pytest.approx(0.000895, rel=0.01)
-    assert "the judge j is right on 34 of 100 labelled pairs" in found.text
+    assert "the judge j is right on 34 of 100 labelled pairs with a side" in found.text

@@ -156,6 +156,56 @@ def test_a_wider_band_asks_the_rest_and_a_panel_everything(raw: Path, log: Path,
     assert narrow["threshold"] == first["threshold"]
 
 
+@pytest.mark.parametrize("score", ["votes", "agreement"])
+def test_signals_that_count_replies_keep_to_the_band_too(raw: Path, log: Path, score: str, cli: Cli) -> None:
+    """The band is that of the averaged preference, and what was read for another run is no vote in this one."""
+    first = cli.json(*both(raw, log, "--cascade", "0.9", "--score", score))
+    assert cli.code == 0
+    band = sum(abs(value) < math.log(9) for value in SMALL)
+    assert first["judges"][1]["read"] == first["judges"][1]["judged"] == band
+    cli.json(*both(raw, log))  # now the large judge has read all pairs
+    again = cli.json(*both(raw, log, "--cascade", "0.9", "--score", score))
+    assert (again["threshold"], again["accepted"]) == (first["threshold"], first["accepted"])
+    for one, other in zip(again["judges"], first["judges"], strict=True):
+        assert {**one, "bias": None} == {**other, "bias": None}
+
+
+@pytest.mark.parametrize("how", ["log-odds", "probability"])
+def test_judges_that_contradict_each_other_exactly_have_no_preference(
+    raw: Path, tmp_path: Path, how: str, cli: Cli
+) -> None:
+    odds = [0.1 * (i % 40 + 1) for i in range(PAIRS)]
+    log = write_rows(tmp_path / "log.jsonl", readings("small", odds) + readings("large", [-value for value in odds]))
+    got = cli.json(*both(raw, log, "--combine", how, "--alpha", "0.9"))
+    assert got["judged"] == PAIRS
+    assert got["accepted"] == 0
+    assert set(stored(raw.with_suffix(".curated")).values()) == {0.0}
+
+
+def test_a_fitted_cascade_waits_for_labels_before_it_asks_the_large_judge(
+    raw: Path, log: Path, tmp_path: Path, cli: Cli
+) -> None:
+    bare = write_rows(tmp_path / "bare.jsonl", ({**row, "label": None} for row in read_rows(raw)))
+    fit = ("--cascade", "fit", "--fit-fraction", "0.4")
+    got = cli.json(*both(bare, log, *fit))
+    assert got["judges"][1]["read"] == 0
+    assert got["labels_missing"] > 150  # more than would calibrate: two in five are fitted on
+    assert cli.json(*both(raw, log, *fit))["judges"][1]["read"] > 0
+
+
+def test_bare_verdicts_in_a_fitted_cascade(raw: Path, tmp_path: Path, cli: Cli) -> None:
+    """A judge of bare verdicts is certain or split: only where it is split, the next one reads."""
+    split = [i for i in range(PAIRS) if i % 5 == 0]
+    rows = [
+        {"id": f"p{i}", "judge": "small", "order": order, "verdict": first if i in split else "ab"[i % 2]}
+        for i in range(PAIRS)
+        for order, first in (("ab", "a"), ("ba", "b"))
+    ]
+    log = write_rows(tmp_path / "log.jsonl", rows + readings("large", LARGE))
+    got = cli.json(*both(raw, log, "--cascade", "fit", "--fit-fraction", "0.4"))
+    assert got["judges"][1]["read"] == len(split)
+
+
 # -------------------------------------------------------------------------------------------------------- fitting
 
 
@@ -217,6 +267,14 @@ def test_groups_in_summary_and_card(raw: Path, log: Path, cli: Cli) -> None:
     card = (raw.with_suffix(".curated") / "dataset" / "README.md").read_text()
     assert "| chat | 94 |" in card
     assert "No threshold keeps the fdr promise" in card
+
+
+def test_groups_that_labels_cannot_help_ask_for_none(raw: Path, log: Path, cli: Cli) -> None:
+    """Of a handful of pairs there are fewer than would be needed; what the large groups need decides."""
+    got = cli.json(*both(raw, log, "--group-by", "domain", "--group-min", "1", "--alpha", "0.01"))
+    wanted = [one for one in got["groups"] if one["group"] in {"chat", "math"} and one["threshold"] is None]
+    assert wanted
+    assert got["labels_missing"] is None or got["labels_missing"] < 2 * PAIRS
 
 
 def test_a_field_that_no_row_has(raw: Path, log: Path, cli: Cli) -> None:

@@ -29,7 +29,7 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
         lines.append("             a demonstration judge: do not train on its labels")
     if result["failed"]:
         why = "; ".join(f"{count} x {reason}" for reason, count in list(result["failures"].items())[:3])
-        why = why or "no judgment in one order or in both"
+        why = why or "no judgment in one order or in both; `curator label` asks for them"
         lines.append(f"not judged   {result['failed']:,} of {result['pairs']:,} pairs: {why}")
     if result["judge_ties"]:
         lines.append(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curator import __version__
-from curator.combining import Panel, combine
+from curator.combining import Combined, Panel, combine
 from curator.conformal import calibrate
 from curator.errors import StoreError
 from curator.intervals import clopper_pearson
@@ -21,7 +21,7 @@ from curator.preference import entropy_at
 from curator.quality import accuracy, auprc, auroc, ece
 from curator.signals import Signal, of_judge, of_replies, p_right
 from curator.steps.deciding import Rows, groups
-from curator.steps.scoring import A, B, Scored, panel_of, score_input, score_judges
+from curator.steps.scoring import A, B, Scored, panel_of, read_replies, score_input, score_judges
 from curator.store import Store
 from curator.store.judgments import latest_judge, members
 from curator.store.looks import add_look, earlier_looks, judges_of_input
@@ -70,7 +70,7 @@ def compare(store: Store, rule: Rule) -> dict[str, Any]:
          **_measured(odds, scored, rule)}
         for kind, whose, odds in _signals(scored, team, rule)
     ]  # fmt: skip
-    rows = _rows(store, scored.combined.log_odds, scored, rule)
+    rows = _rows(store, scored.log_odds, scored, rule)
     before = earlier_looks(store)
     add_look(store, "comparison")
     return {
@@ -93,18 +93,18 @@ def _signals(scored: Scored, team: _Team, rule: Rule) -> Iterator[tuple[Signal, 
     known, replies = scored.known, scored.known.replies[: team.first]
     side = np.select([known.verdict == A, known.verdict == B], [1, -1], 0)
 
-    def together(kind: Signal) -> Floats:
-        each = np.array([of_judge(kind, one) for one in replies])
-        return combine(each, team.panel, known.fits, side, float(rule.alpha) / 2).log_odds
+    def together(kind: Signal) -> Combined:
+        return combine(np.array([of_judge(kind, one) for one in replies]), team.panel, known.fits, side)
 
-    all_averaged = together(Signal.BPE)
+    averaged = together(Signal.BPE)
+    all_averaged, read = averaged.log_odds, read_replies(replies, averaged)
     if len(replies) > 1:
         yield Signal.BPE, team.judges, all_averaged
-        yield Signal.ONE_ORDER, team.judges, together(Signal.ONE_ORDER)
-        yield Signal.AGREEMENT, team.judges, of_replies(Signal.AGREEMENT, replies, all_averaged)
+        yield Signal.ONE_ORDER, team.judges, together(Signal.ONE_ORDER).log_odds
+        yield Signal.AGREEMENT, team.judges, of_replies(Signal.AGREEMENT, read, all_averaged)
         if all(one.stated_ab is not None for one in replies):
-            yield Signal.VERBALISED, team.judges, together(Signal.VERBALISED)
-    yield Signal.VOTES, team.judges, of_replies(Signal.VOTES, replies, all_averaged)
+            yield Signal.VERBALISED, team.judges, together(Signal.VERBALISED).log_odds
+    yield Signal.VOTES, team.judges, of_replies(Signal.VOTES, read, all_averaged)
 
 
 def _measured(odds: Floats, scored: Scored, rule: Rule) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def sweep(store: Store, rule: Rule, alphas: Sequence[Fraction] = ALPHAS) -> dict
         StoreError: nothing is judged, or no label may calibrate.
     """
     scored = score_input(store, _latest(store), rule)
-    rows = _rows(store, scored.combined.log_odds, scored, rule)
+    rows = _rows(store, scored.log_odds, scored, rule)
     steps = []
     for alpha in sorted(set(alphas)):
         step = _accepted(scored, rows, replace(rule, alpha=alpha))
@@ -171,7 +171,7 @@ def _accepted(scored: Scored, rows: Rows, rule: Rule) -> dict[str, Any]:
             rows.sureness[rows.calibrates & here], rows.wrong[rows.calibrates & here], rows.sureness[rows.pool & here],
             guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
         )
-        for _, here in groups(scored, rows, rule)
+        for _, here in groups(scored, rule)
     ]  # fmt: skip
     lowest = min((one.threshold for one in found if one.threshold is not None), default=None)
     accepted, pool = sum(one.accepted for one in found), sum(one.m for one in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -16,7 +17,7 @@ from curator.conformal import accept, calibrate
 from curator.options import Rule, Ties
 from curator.pair import JudgeInfo
 from curator.sizing import labels_missing
-from curator.steps.scoring import A, B, Scored, score_input
+from curator.steps.scoring import A, B, Scored, panel_of, score_input
 from curator.store import Store
 from curator.store.decisions import (
     GroupCalibration,
@@ -95,11 +96,12 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
     a pool without them would hold fewer hard pairs than the calibration rows, and the promise would be void.
     """
     scored = score_input(store, judge, rule)
-    log_odds, known = scored.combined.log_odds, scored.known
+    log_odds, known = scored.log_odds, scored.known
     answered = ~np.isnan(log_odds)
     rows = Rows.of(log_odds, scored, rule.ties)
-    calibrations, accepted, missing = [], np.zeros(answered.size, dtype=bool), []
-    for name, here in groups(scored, rows, rule):
+    calibrations, accepted = [], np.zeros(answered.size, dtype=bool)
+    missing: list[tuple[bool, int]] = []
+    for name, here in groups(scored, rule):
         uses, pool = rows.calibrates & here, rows.pool & here
         found = calibrate(
             rows.sureness[uses], rows.wrong[uses], rows.sureness[pool],
@@ -109,8 +111,8 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
         accepted[here] = accept(rows.sureness[here], found.threshold)
         if found.threshold is None:
             more = labels_missing(rows.sureness[uses], rows.wrong[uses], rule.guarantee, rule.alpha, rule.delta)
-            if more is not None:  # the draw is from all pairs, so that a group gets only its share
-                missing.append(-(-more * answered.size // max(1, int(here.sum()))))
+            if more is not None:
+                missing.append((more < found.m, _to_label(more, here, panel_of(judge).fit_fraction)))
     with store.transaction():
         number = add_calibration(
             store, judge.judge_id, calibrations, score=rule.score.value, ties=rule.ties.value, group_by=rule.group_by,
@@ -124,20 +126,26 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
             np.where(accepted, rows.label, np.int8(0)), reason,
         )  # fmt: skip
     judged = int(np.count_nonzero(answered & known.in_pool))
-    return Decided(judge, rule, scored, rows, calibrations, judged, _complete(scored), max(missing, default=None))
+    within_reach = [more for possible, more in missing if possible] or [more for _, more in missing]
+    return Decided(judge, rule, scored, rows, calibrations, judged, _complete(scored), max(within_reach, default=None))
 
 
-def groups(scored: Scored, rows: Rows, rule: Rule) -> list[tuple[str | None, Bools]]:
+def _to_label(more: int, here: Bools, fitted: float) -> int:
+    """How many pairs to draw from all for `more` of a group to calibrate: it gets its share, less what is fitted on."""
+    return math.ceil(more * here.size / max(1, int(here.sum())) / (1 - fitted))
+
+
+def groups(scored: Scored, rule: Rule) -> list[tuple[str | None, Bools]]:
     """The groups within which the rule is to hold; small ones, and pairs without the field, come together as None.
 
-    Which groups are small depends on how many labels they have, and not on what the labels say: a promise within each
-    of the groups that are left is as good as if they had been named beforehand.
+    Which groups are small depends on how many labels they have, ties included, and not on what the labels say: a
+    promise within each of the groups that are left is as good as if they had been named beforehand.
     """
     known = scored.known
     everything = np.ones(known.verdict.shape, dtype=bool)
     if rule.group_by is None:
         return [(None, everything)]
-    labels = np.bincount(known.group[rows.calibrates], minlength=len(known.groups))
+    labels = np.bincount(known.group[known.calibrates & ~known.fits], minlength=len(known.groups))
     own = [code for code, name in enumerate(known.groups) if name is not None and labels[code] >= rule.group_min]
     found: list[tuple[str | None, Bools]] = [(known.groups[code], known.group == code) for code in own]
     found.sort(key=lambda one: str(one[0]))

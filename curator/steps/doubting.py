@@ -50,7 +50,7 @@ def find_doubts(
         found.append(doubts.earlier_tries(rows["earlier_tries"]))
         found.append(doubts.earlier_looks(earlier_looks(store)))
     if result["panel"] is not None and result["panel"]["weights"] is None:
-        found += [doubts.worse_than_a_coin(one["name"], one["right"], one["labelled"]) for one in result["judges"]]
+        found += [doubts.worse_than_a_coin(one["name"], one["right"], one["sided"]) for one in result["judges"]]
     for name, judge in judges:
         found += bias.doubts(name, judge, rule.min_label_mass)
     return [{"name": one.name, "text": one.text, "figures": dict(one.figures)} for one in found if one is not None]

@@ -15,6 +15,7 @@ from curator.quality import accuracy, auroc
 from curator.steps.auditing import audit_result
 from curator.steps.deciding import Decided, Rows
 from curator.steps.doubting import find_doubts, judge_bias
+from curator.steps.scoring import A, B
 from curator.store import Store, views
 from curator.store.decisions import GroupCalibration, earlier_tries
 
@@ -70,7 +71,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
             "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
             "demonstration": judge.demonstration, "settings": judge.settings, "details": judge.details,
             "bias": each[0]["bias"] if len(each) == 1 else None,
-            **_quality(rows, rule),
+            **_quality(rows, decided),
         },
         "judges": each,
         "panel": _panel(decided, each),
@@ -122,13 +123,15 @@ def _judges(store: Store, decided: Decided) -> tuple[list[Result], list[tuple[st
         replies = views.replies(store, judge.judge_id)
         bias = judge_bias(store, judge.judge_id, decided.rule.min_label_mass)
         biases.append((judge.name, bias))
-        alone = decided.rows if len(decided.scored.each) == 1 else Rows.of(log_odds, decided.scored, decided.rule.ties)
+        # What a judge of a cascade has said about other pairs, for another run, is no part of this.
+        own = np.where(read, log_odds, np.nan)
+        alone = decided.rows if len(decided.scored.each) == 1 else Rows.of(own, decided.scored, decided.rule.ties)
         found.append(
             {
                 "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
                 "read": int(np.count_nonzero(read & decided.scored.known.in_pool)),
-                "judged": int(np.count_nonzero(~np.isnan(log_odds) & read & decided.scored.known.in_pool)),
-                **_quality(alone, decided.rule),
+                "judged": int(np.count_nonzero(~np.isnan(own) & decided.scored.known.in_pool)),
+                **_quality(alone, decided),
                 "bias": bias.figures(), "failures": dict(replies.failures[:10]),
                 "tokens": replies.tokens, "cached_tokens": replies.cached_tokens,
             }
@@ -136,17 +139,19 @@ def _judges(store: Store, decided: Decided) -> tuple[list[Result], list[tuple[st
     return found, biases
 
 
-def _quality(rows: Rows, rule: Rule) -> Result:
+def _quality(rows: Rows, decided: Decided) -> Result:
     """How good labels and ranking are on the calibration rows, and the coverage that the rule buys without groups."""
+    rule, verdict = decided.rule, decided.scored.known.verdict
     uses, labelled = rows.calibrates, rows.calibrates & (rows.label != 0)
+    sided = labelled & np.isin(verdict, [A, B])
     found = calibrate(
         rows.sureness[uses], rows.wrong[uses], rows.sureness[rows.pool],
         guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
     )  # fmt: skip
     right = ~rows.wrong[labelled]
     return {
-        "labelled": int(right.size), "right": int(right.sum()), "accuracy": accuracy(right),
-        "auroc": auroc(rows.sureness[labelled], right), "coverage": found.coverage,
+        "sided": int(np.count_nonzero(sided)), "right": int(np.count_nonzero(sided & ~rows.wrong)),
+        "accuracy": accuracy(right), "auroc": auroc(rows.sureness[labelled], right), "coverage": found.coverage,
     }  # fmt: skip
 
 

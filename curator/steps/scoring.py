@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,8 @@ class Scored:
     Attributes:
         judges: those of the panel, or the only one.
         each: log-odds of each judge, by the signal that ranks pairs; shape (n_judges, n_pairs), NaN without a verdict.
-        combined: what they come to together.
+        combined: what they come to together, by the signals that a judge has by itself; a cascade goes by this.
+        log_odds: what ranks the pairs, by the signal that was asked for; shape (n_pairs,), NaN without a verdict.
         preference: the same of the pairs that have a verdict, with its probabilities and entropy.
     """
 
@@ -38,6 +39,7 @@ class Scored:
     known: Judged
     each: Floats
     combined: Combined
+    log_odds: Floats
     preference: Preference
 
 
@@ -88,17 +90,23 @@ def score_judges(store: Store, judges: Sequence[JudgeInfo], panel: Panel, rule: 
         each = np.array([of_judge(kind, replies) for replies in known.replies])
     except ValueError as error:
         raise InputError(f"--score {rule.score}: {error}") from None
-    combined = combine(each, panel, known.fits, side, float(rule.alpha) / 2)
+    combined = combine(each, panel, known.fits, side)
+    odds = combined.log_odds
     if kind is not rule.score:
-        combined = replace(combined, log_odds=of_replies(rule.score, known.replies, combined.log_odds))
+        odds = of_replies(rule.score, read_replies(known.replies, combined), odds)
         if len(judges) == 1:
-            each = combined.log_odds[None]
-    return Scored(judges, known, each, combined, _shown(rule.score, known.replies, combined))
+            each = odds[None]
+    return Scored(judges, known, each, combined, odds, _shown(rule.score, known.replies, odds))
 
 
-def _shown(score: Signal, replies: Sequence[Replies], combined: Combined) -> Preference:
+def read_replies(replies: Sequence[Replies], combined: Combined) -> list[Replies]:
+    """Of each judge, the replies about pairs that it was to read: it may have read others for another run."""
+    return [one.only(read) for one, read in zip(replies, combined.read, strict=True)]
+
+
+def _shown(score: Signal, replies: Sequence[Replies], odds: Floats) -> Preference:
     """Probabilities and entropies of the pairs that have a verdict."""
     if score is Signal.BPE and len(replies) == 1:
         return preference(*replies[0].of(replies[0].answered))
-    odds = combined.log_odds[~np.isnan(combined.log_odds)]
+    odds = odds[~np.isnan(odds)]
     return preference(odds, odds)

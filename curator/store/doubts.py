@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from curator.doubts import Prompts
 from curator.noise import Votes
 from curator.store.connection import Store
+from curator.store.decisions import ODDS
 
 SAMPLE = 20_000
 """About so many calibration pairs, and as many others, are compared with each other."""
@@ -141,13 +142,13 @@ def verdicts(store: Store, judge_id: str, min_label_mass: float) -> Verdicts:
     """A judge's verdicts on a sample of the input, and on (a sample of) the calibration pairs."""
     n, pairs = store.one("SELECT (SELECT count(*) FROM calibrating), (SELECT count(*) FROM input)")
     table = store.arrow(
-        """WITH looked_at AS (
+        f"""WITH looked_at AS (
             SELECT pair_id, pair_id < $sample AS sampled, if(pair_id < $calibration, c.verdict, NULL) AS verdict
             FROM input LEFT JOIN calibrating c USING (pair_id)
             WHERE pair_id < $sample OR c.pair_id IS NOT NULL AND pair_id < $calibration
         ), reply AS (
-            SELECT pair_id, max(logprob_a - logprob_b) FILTER (pair_order = 'ab') AS d_ab,
-                   max(logprob_a - logprob_b) FILTER (pair_order = 'ba') AS d_ba
+            SELECT pair_id, max({ODDS}) FILTER (pair_order = 'ab') AS d_ab,
+                   max({ODDS}) FILTER (pair_order = 'ba') AS d_ba
             FROM judgment SEMI JOIN looked_at USING (pair_id)
             WHERE judge_id = $judge AND status = 'ok' AND coalesce(label_mass, 1) >= $mass GROUP BY pair_id
         )

@@ -92,7 +92,7 @@ def report(title: str, rule: str, alpha: str, names: list[str], each, side, prom
             found.setdefault(name, []).append(split(row, side, labelled, pool, rule, alpha))
         for name, panel in WAYS.items():
             used = fits if panel.fit_fraction else np.zeros(side.size, dtype=bool)
-            scores[name] = combine(each, panel, used, side, float(alpha) / 2).log_odds
+            scores[name] = combine(each, panel, used, side).log_odds
             found.setdefault(name, []).append(split(scores[name], side, labelled & ~used, pool, rule, alpha))
     best = max(names, key=lambda name: np.mean([coverage for coverage, _ in found[name]]))
     for name in (best, *WAYS):
