@@ -138,3 +138,11 @@ def test_a_bare_tie_is_what_it_was(cli: Cli, tmp_path: Path) -> None:
     with open_store(tmp_path / "raw.curated" / "curator.duckdb") as store:
         found = store.rows("SELECT p_a, p_b, p_tie, log_odds FROM score JOIN input USING (pair_id) ORDER BY position")
     assert found == [(0.5, 0.5, 0.0, 0.0), (pytest.approx(0.75), pytest.approx(0.25), 0.0, pytest.approx(math.log(3)))]
+
+
+def test_a_certain_tie_is_a_verdict_like_any_other(tmp_path: Path, cli: Cli) -> None:
+    rows = [{**row, "p_a": 0.0, "p_tie": 1.0} if row["id"] == "p3" else {**row, "p_tie": 0.0} for row in judgments(40)]
+    raw = write_rows(tmp_path / "raw.jsonl", pairs(40, labelled=30))
+    got = cli.json("label", raw, "--judgments", write_rows(tmp_path / "log.jsonl", rows))
+    assert cli.code == 0
+    assert (got["judged"], got["judge_ties"]) == (40, 1)
