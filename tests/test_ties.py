@@ -12,7 +12,7 @@ import pytest
 
 from curator.resources import first_error
 from curator.store import open_store
-from tests.conftest import Cli, pairs, read_rows, write_rows
+from tests.conftest import Cli, judgments, pairs, read_rows, write_rows
 
 PAIRS, LABELLED, EVERY = 60, 30, 5
 """Pairs, those that people labelled, and: of so many pairs one is equal to the judge."""
