@@ -97,6 +97,8 @@ def judge_choices(
     templates = templates or (None,)
     served: list[dict[str, Any]] = [{"urls": tuple(urls)}] if urls else []
     served += [{"model": model, "ray": None} for model in models]
+    if names and not logs:
+        raise ValueError("--judge says whose judgments are meant: name their log too, with --judgments")
     read: list[tuple[str, str | None]]
     if len(logs) == 1 and names:
         read = [(logs[0], name) for name in names]

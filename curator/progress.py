@@ -54,6 +54,16 @@ class Terminal(Progress):
             yield add
 
 
+def one_line(name: str, most: int = 60) -> str:
+    """A name from a file or a server as part of a line: no line breaks, no control characters, not too long.
+
+    >>> one_line("a\\nb"), one_line("x" * 100, 5)
+    ('a\N{REPLACEMENT CHARACTER}b', 'xxxx…')
+    """
+    kept = clean(name.replace("\n", "\N{REPLACEMENT CHARACTER}"))
+    return kept if len(kept) <= most else kept[: most - 1] + "…"
+
+
 def clean(text: str) -> str:
     """Text without terminal escapes and other control characters, line breaks apart."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -126,7 +126,7 @@ def test_no_judge_reachable(raw: Path, cli: Cli) -> None:
         (["--alpha", "x"], "not a number"),
         (["--guarantee", "magic"], "is not one of"),
         (["--judgments", "x", "--judgments", "y", "--judge", "a", "--judge", "b", "--judge", "c"], "one for each log"),
-        (["--cascade", "0.4"], "is not in the range"),
+        (["--cascade", "0.4"], "neither a probability over 0.5"),
         (["--cascade", "fit"], "needs rows of its own"),
         (["--combine", "fitted"], "needs rows of its own"),
         (["--fit-fraction", "0.5"], "nothing is to be fitted"),

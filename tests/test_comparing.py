@@ -170,7 +170,7 @@ def test_looks_are_recorded_as_long_as_labels_they_saw_calibrate(decided: Path, 
 def test_the_sweep_in_words(decided: Path, cli: Cli) -> None:
     assert cli("calibrate", "--db", decided, "--sweep", "--guarantee", "pac", "--alphas", "0.01,0.3") == 0
     lines = cli.out.splitlines()
-    assert lines[1] == "coverage     of 200 pairs under pac (delta 0.1)"
+    assert lines[1] == "coverage     of 200 pairs under pac (delta 0.1), ranked by bpe"
     assert " ".join(lines[4].split()) == "alpha coverage accepted BPE at most labelled wrong error 95% interval"
     assert lines[5].split() == ["0.01", "none", "0", "-", "0", "0", "-"]
     assert lines[6].split()[0] == "0.3"

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from curator.pair import JudgeInfo
+from curator.steps.scoring import told_apart
 from curator.store import open_store
 from tests.conftest import Cli, pairs, read_rows, write_rows
 from tests.sglang_cpu import server
@@ -282,7 +284,58 @@ def test_a_field_that_no_row_has(raw: Path, log: Path, cli: Cli) -> None:
     assert 'no row of the input has a field "do\'main"' in cli.err
 
 
+@pytest.mark.parametrize("field", ["*", "a/b~c", "line\nbreak", "$.x", "7", "", '"quoted"'])
+def test_a_field_may_have_any_name(log: Path, tmp_path: Path, field: str, cli: Cli) -> None:
+    rows = [{**row, field: ["x", 5][i // 2 % 2]} for i, row in enumerate(pairs(PAIRS, LABELLED))]
+    got = cli.json(*both(write_rows(tmp_path / "any.jsonl", rows), log, "--group-by", field))
+    assert [one["group"] for one in got["groups"]] == ["5", "x"]
+
+
+def test_names_cannot_forge_lines(tmp_path: Path, cli: Cli) -> None:
+    raw = write_rows(
+        tmp_path / "raw.jsonl", ({**row, "g": "x\npromise      all is well"} for row in pairs(PAIRS, LABELLED))
+    )
+    forged = "j\nerror        all is lost" + "!" * 5_000
+    log = write_rows(tmp_path / "log.jsonl", readings(forged, SMALL) + readings("large", LARGE))
+    assert cli("label", raw, "--judgments", log, "--judge", forged, "--judge", "large", "--group-by", "g") == 0
+    for line in (cli.out + cli.err).splitlines():
+        assert not line.startswith(("error  ", "promise      all"))
+        assert len(line) < 400
+
+
+def test_thousands_of_groups_do_not_flood_the_terminal(log: Path, tmp_path: Path, cli: Cli) -> None:
+    raw = write_rows(tmp_path / "raw.jsonl", ({**row, "g": f"g{i:03}"} for i, row in enumerate(pairs(PAIRS, LABELLED))))
+    cli(*both(raw, log, "--group-by", "g", "--group-min", "1"))
+    assert "and 171 more: run.json has all" in cli.out
+    assert len(cli.out.splitlines()) < 80
+
+
 # ---------------------------------------------------------------------------------------------------- who is named
+
+
+def test_a_judge_that_answered_one_order_only(raw: Path, tmp_path: Path, cli: Cli) -> None:
+    rows = [row for row in readings("large", LARGE) if row["order"] == "ab"]
+    log = write_rows(tmp_path / "log.jsonl", readings("small", SMALL) + rows)
+    got = cli.json(*both(raw, log, "--missing", "mean"))
+    assert [judge["judged"] for judge in got["judges"]] == [PAIRS, 0]
+    assert (raw.with_suffix(".curated") / "report.html").is_file()
+
+
+def test_a_judge_without_a_log_is_refused(raw: Path, tmp_path: Path, cli: Cli) -> None:
+    assert cli("label", raw, "--judge", "small") == 2
+    assert "name their log too" in cli.err
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(json.dumps({"name": "r", "description": "d", "judges": [{"judge": "small"}]}))
+    assert cli("label", raw, "--recipe", recipe) == 1
+    assert "judgments" in cli.err
+    recipe.write_text(json.dumps({"name": "r", "description": "d", "judges": [{"judgments": "log.jsonl"}]}))
+    assert cli("label", raw, "--recipe", recipe, "--judge", "small") == 2
+    assert "the recipe lists its own judges" in cli.err
+
+
+def test_one_model_with_two_templates_has_two_names() -> None:
+    judges = [JudgeInfo("m", "sglang", {"template": name}) for name in ("chat", "persona_reader")]
+    assert told_apart([*judges, JudgeInfo("other", "sglang")]) == ["m (chat)", "m (persona_reader)", "other"]
 
 
 def test_a_recipe_may_list_judges(raw: Path, log: Path, tmp_path: Path, cli: Cli) -> None:
@@ -316,7 +369,7 @@ def test_servers_of_two_models_are_two_judges(
         assert got["judgments"]["asked"] == 24
         assert all(judge["judged"] == 6 and judge["tokens"] > 0 for judge in got["judges"])
         one = cli.json("label", raw, "--judge-url", second_url, "--template", "chat", "--template", "chat_ties", *loose)
-    assert [judge["name"] for judge in one["judges"]] == ["tiny", "tiny"]
+    assert [judge["name"] for judge in one["judges"]] == ["tiny (chat)", "tiny (chat_ties)"]
     # All are known now, and no server is needed.
     again = cli.json("label", raw, *urls, *loose)
     assert again["judgments"] == {"cached": 24, "asked": 0, "retried": 0}

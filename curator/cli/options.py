@@ -56,7 +56,10 @@ class Edge(click.ParamType["float | str"]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
         if value == "fit":
             return "fit"
-        return Number(0.5, 1, min_open=True).convert(value, param, ctx)
+        try:
+            return Number(0.5, 1, min_open=True).convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is neither a probability over 0.5, up to 1, nor fit", param, ctx)
 
 
 def option(name: str, **settings: Any) -> Callable[[Command], Command]:
@@ -199,6 +202,8 @@ def judge_choices(values: dict[str, Any]) -> Any:
     urls, models, logs = values["judge_url"], values["judge_model"], values.get("judgments", ())
     listed = click.get_current_context().meta.get(RECIPE_JUDGES)
     if listed and not (urls or models or logs):
+        if values.get("judge"):
+            raise click.UsageError("--judge says whose judgments of --judgments; the recipe lists its own judges")
         return tuple(JudgeChoice(**{**common, **judge}) for judge in listed)
     try:
         return judge_choices(urls, models, logs, values.get("judge", ()), values["template"], **common)

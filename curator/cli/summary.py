@@ -11,7 +11,11 @@ import click
 import orjson
 
 from curator.intervals import audit_sentence
+from curator.progress import one_line
 from curator.report.words import next_step
+
+MOST_GROUPS = 30
+"""Groups that a summary lists."""
 
 
 def print_json(value: Any) -> None:
@@ -24,7 +28,7 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
     judge, rows = result["judge"], result["calibration"]
     first = judge["bias"]["first_shown_preferred"] if judge["bias"] else None
     bias = "" if first is None else f"; the response shown first wins {first:.0%}"
-    lines = [f"judge        {judge['name']} ({judge['engine']}){bias}"]
+    lines = [f"judge        {one_line(judge['name'])} ({judge['engine']}){bias}"]
     if judge["demonstration"]:
         lines.append("             a demonstration judge: do not train on its labels")
     if result["failed"]:
@@ -66,19 +70,18 @@ def _panel_lines(result: dict[str, Any]) -> list[str]:
     panel = result["panel"]
     if panel is None:
         return []
-    rows = [("together", result["judge"]), *((judge["name"], judge) for judge in result["judges"])]
-    width = min(40, max(len(name) for name, _ in rows))
+    named = [(one_line(judge["name"], 40), judge) for judge in result["judges"]]
+    rows = [("together", result["judge"]), *named]
+    width = max(len(name) for name, _ in rows)
     lines = [f"{'':13}{'':{width}}  right  AUROC  coverage alone"]
     for name, judge in rows:
-        lines.append(
-            f"{'':13}{name[:width]:{width}}  {_share(judge['accuracy'])}  {_share(judge['auroc'])}  "
-            f"{judge['coverage']:.1%}"
-        )
+        alone = "-" if judge["coverage"] is None else f"{judge['coverage']:.1%}"
+        lines.append(f"{'':13}{name:{width}}  {_share(judge['accuracy'])}  {_share(judge['auroc'])}  {alone}")
     cascade = panel["cascade"]
     if cascade is not None:
         tokens = "" if cascade["tokens_share"] is None else f", {cascade['tokens_share']:.1%} of all tokens"
         lines.append(
-            f"cascade      {result['judges'][-1]['name']} read the {cascade['pairs_share']:.1%} of pairs below "
+            f"cascade      {named[-1][0]} read the {cascade['pairs_share']:.1%} of pairs below "
             f"{cascade['edge']:.4g}{' (fitted)' if cascade['fitted'] else ''}{tokens}"
         )
     if panel["weights"] is not None:
@@ -94,13 +97,17 @@ def _group_lines(result: dict[str, Any]) -> list[str]:
     """What was decided in each group."""
     if not result["groups"]:
         return []
-    named = [(one["group"] if one["group"] is not None else "(all others)", one) for one in result["groups"]]
-    width = min(30, max(len(name) for name, _ in named))
-    lines = [f"groups       by {result['group_by']}: labelled, wrong; accepted of pairs"]
-    for name, one in named:
+    named = [
+        (one_line(one["group"], 30) if one["group"] is not None else "(all others)", one) for one in result["groups"]
+    ]
+    width = max(len(name) for name, _ in named)
+    lines = [f"groups       by {one_line(result['group_by'])}: labelled, wrong; accepted of pairs"]
+    for name, one in named[:MOST_GROUPS]:
         bought = f"{one['accepted']:,} of {one['pool']:,} ({one['coverage']:.1%})"
         none = "" if one["threshold"] is not None else ", no threshold"
-        lines.append(f"{'':13}{name[:width]:{width}}  {one['n']:,}, {one['errors']:,}; {bought}{none}")
+        lines.append(f"{'':13}{name:{width}}  {one['n']:,}, {one['errors']:,}; {bought}{none}")
+    if (more := len(named) - MOST_GROUPS) > 0:
+        lines.append(f"{'':13}and {more:,} more: run.json has all")
     return lines
 
 

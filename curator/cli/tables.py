@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any
 
+from curator.progress import one_line
+
 
 def comparison_lines(result: dict[str, Any]) -> list[str]:
     """Signals side by side."""
     rows = [["signal", "judge", "pairs", "right", "ECE", "AUROC", "AUPRC", "levels", "threshold", "coverage"]]
     for row in result["signals"]:
-        names = [judge["name"] for judge in row["judges"]]
+        names = [one_line(judge["name"], 30) for judge in row["judges"]]
         figures = [_figure(row[name]) for name in ("accuracy", "ece", "auroc", "auprc")]
         judge = names[0] if len(names) == 1 else f"all {len(names)}"
         cells = [f"{row['labelled']:,}", *figures, f"{row['levels']:,}", _bpe(row), _coverage(row)]
@@ -36,7 +38,7 @@ def sweep_lines(result: dict[str, Any]) -> list[str]:
         rows.append([f"{row['alpha']:g}", _coverage(row), f"{row['accepted']:,}", _bpe(row), *cells])
     return [
         f"labels       {result['n']:,} pairs that may calibrate, the judge not right on {result['errors']:,}",
-        f"coverage     of {result['pool']:,} pairs under {_rule(result)}",
+        f"coverage     of {result['pool']:,} pairs under {_rule(result)}, ranked by {result['score']}",
         "error        of the labelled pairs that would be accepted, on which the threshold was set",
         "",
         *aligned(rows),

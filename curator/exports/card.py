@@ -75,7 +75,9 @@ def _body(result: dict[str, Any], rows: dict[str, int]) -> str:
     threshold, panel, groups = result["threshold"], result["panel"], _groups(result)
     several = "" if panel is None else _several(result["judges"], panel)
     audit = "" if result.get("audit") is None else f"\n## The audit\n\n{audit_sentence(result['audit'])}\n"
-    accepted = "none" if threshold is None else f"BPE at most {threshold['bpe']:.6g} nats"
+    accepted = (
+        "none" if threshold is None else "see the groups" if groups else f"BPE at most {threshold['bpe']:.6g} nats"
+    )
     return f"""# Preference pairs labelled with curator
 
 {sum(rows.values())} pairs: {rows["auto"]} labelled by a judge, {rows["human"]} by people.

@@ -186,6 +186,6 @@ def _accepted(scored: Scored, rows: Rows, rule: Rule) -> dict[str, Any]:
 
 def _named(rule: Rule) -> dict[str, Any]:
     return {
-        "guarantee": rule.guarantee.value, "delta": float(rule.delta), "ties": rule.ties.value,
-        "group_by": rule.group_by,
+        "score": rule.score.value, "guarantee": rule.guarantee.value, "delta": float(rule.delta),
+        "ties": rule.ties.value, "group_by": rule.group_by,
     }  # fmt: skip

@@ -19,7 +19,7 @@ from curator.judges.probe import ask_probe, summarise
 from curator.judges.prompting import OnOverlong
 from curator.options import JudgeChoice, LabelOptions
 from curator.pair import JudgeInfo, content_id
-from curator.progress import Progress
+from curator.progress import Progress, one_line
 from curator.prompts import Template
 from curator.recipes import load_template
 from curator.steps.recorder import Cost, Recorder
@@ -124,7 +124,7 @@ def judge_input(store: Store, options: LabelOptions, progress: Progress) -> list
             so_far = score_judges(store, [asked.judge for asked in done], options.panel, options.rule).combined
             hold_band(store, so_far.next_band(options.panel.missing))
         if len(options.judges) > 1 or done:
-            progress.say(f"judge {len(done) + 1}: {_shown(choice)}")
+            progress.say(f"judge {len(done) + 1}: {one_line(_shown(choice), 100)}")
         asked = _judge(store, choice, options, bool(done) and options.panel.cascades, progress)
         if asked.judge.judge_id in {other.judge.judge_id for other in done}:
             raise InputError(f"the judge {asked.judge.name} is named twice; two votes of one judge are one vote")

@@ -152,5 +152,6 @@ def _orders(store: Store, judges: Sequence[dict[str, Any]]) -> list[tuple[str, P
         rows = report_rows.orders(store, judge["judge_id"], ORDER_BINS)
         if rows.num_rows:
             counts = order_counts(*(rows[name].to_numpy() for name in rows.column_names))
-            drawn.append((judge["name"], orders_figure(counts, number)))
+            if counts.pairs:
+                drawn.append((judge["name"], orders_figure(counts, number)))
     return drawn

@@ -13,9 +13,9 @@ from curator.options import Rule, Ties
 from curator.preference import entropy_at
 from curator.quality import accuracy, auroc
 from curator.steps.auditing import audit_result
-from curator.steps.deciding import Decided, Rows
+from curator.steps.deciding import Decided, Rows, groups
 from curator.steps.doubting import find_doubts, judge_bias
-from curator.steps.scoring import A, B
+from curator.steps.scoring import A, B, told_apart
 from curator.store import Store, views
 from curator.store.decisions import GroupCalibration, earlier_tries
 
@@ -117,21 +117,22 @@ def _judges(store: Store, decided: Decided) -> tuple[list[Result], list[tuple[st
     """Each judge by itself: what it cost, how good it is, and what it would have bought alone; and what it goes by."""
     found: list[Result] = []
     biases: list[tuple[str, Bias]] = []
-    for judge, log_odds, read in zip(
-        decided.scored.judges, decided.scored.each, decided.scored.combined.read, strict=True
+    scored = decided.scored
+    for judge, name, log_odds, read in zip(
+        scored.judges, told_apart(scored.judges), scored.each, scored.combined.read, strict=True
     ):
-        replies = views.replies(store, judge.judge_id)
+        replies = views.replies(store, judge.judge_id, read)
         bias = judge_bias(store, judge.judge_id, decided.rule.min_label_mass)
-        biases.append((judge.name, bias))
+        biases.append((name, bias))
         # What a judge of a cascade has said about other pairs, for another run, is no part of this.
         own = np.where(read, log_odds, np.nan)
         alone = decided.rows if len(decided.scored.each) == 1 else Rows.of(own, decided.scored, decided.rule.ties)
         found.append(
             {
-                "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,
+                "judge_id": judge.judge_id, "name": name, "engine": judge.engine,
                 "read": int(np.count_nonzero(read & decided.scored.known.in_pool)),
                 "judged": int(np.count_nonzero(~np.isnan(own) & decided.scored.known.in_pool)),
-                **_quality(alone, decided),
+                **{**_quality(alone, decided), **({} if read.all() else {"coverage": None})},
                 "bias": bias.figures(), "failures": dict(replies.failures[:10]),
                 "tokens": replies.tokens, "cached_tokens": replies.cached_tokens,
             }
@@ -140,18 +141,23 @@ def _judges(store: Store, decided: Decided) -> tuple[list[Result], list[tuple[st
 
 
 def _quality(rows: Rows, decided: Decided) -> Result:
-    """How good labels and ranking are on the calibration rows, and the coverage that the rule buys without groups."""
+    """How good labels and ranking are on the calibration rows, and the coverage that the rule buys."""
     rule, verdict = decided.rule, decided.scored.known.verdict
     uses, labelled = rows.calibrates, rows.calibrates & (rows.label != 0)
     sided = labelled & np.isin(verdict, [A, B])
-    found = calibrate(
-        rows.sureness[uses], rows.wrong[uses], rows.sureness[rows.pool],
-        guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
-    )  # fmt: skip
+    every = [
+        calibrate(
+            rows.sureness[uses & here], rows.wrong[uses & here], rows.sureness[rows.pool & here],
+            guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
+        )
+        for _, here in groups(decided.scored, rule)
+    ]  # fmt: skip
+    pool = sum(found.m for found in every)
     right = ~rows.wrong[labelled]
     return {
         "sided": int(np.count_nonzero(sided)), "right": int(np.count_nonzero(sided & ~rows.wrong)),
-        "accuracy": accuracy(right), "auroc": auroc(rows.sureness[labelled], right), "coverage": found.coverage,
+        "accuracy": accuracy(right), "auroc": auroc(rows.sureness[labelled], right),
+        "coverage": sum(found.accepted for found in every) / pool if pool else 0.0,
     }  # fmt: skip
 
 

@@ -54,11 +54,20 @@ def panel_judge(judges: Sequence[JudgeInfo], panel: Panel) -> JudgeInfo:
             raise InputError(f"{judges[0].name} is the only judge: a cascade, or fitted weights, need several")
         return judges[0]
     return JudgeInfo(
-        name=(" > " if panel.cascades else " + ").join(judge.name for judge in judges),
+        name=(" > " if panel.cascades else " + ").join(told_apart(judges)),
         engine=PANEL,
         settings={"judges": [judge.judge_id for judge in judges], **asdict(panel)},
         demonstration=any(judge.demonstration for judge in judges),
     )
+
+
+def told_apart(judges: Sequence[JudgeInfo]) -> list[str]:
+    """The names of judges; those of one name, such as a model with two templates, with what tells them apart."""
+    names = [judge.name for judge in judges]
+    return [
+        name if names.count(name) == 1 else f"{name} ({judge.settings.get('template') or judge.judge_id[:6]})"
+        for name, judge in zip(names, judges, strict=True)
+    ]
 
 
 def panel_of(judge: JudgeInfo) -> Panel:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -128,7 +127,9 @@ def judged_pairs(
         coded = table["in_group"].combine_chunks().dictionary_encode("encode")
         group, groups = coded.indices.to_numpy(), coded.dictionary.to_pylist()
         if not any(name is not None for name in groups):
-            raise InputError(f"no row of the input has a field {group_by!r} to group by")
+            raise InputError(
+                f"no row of the input has a field {group_by!r} to group by; prompt, responses, id and label are none"
+            )
     return Judged(
         tuple(
             Replies(
@@ -148,8 +149,8 @@ def fit_cut(share: float) -> str:
 
 
 def group_path(field: str) -> str:
-    """Where a field of the raw row is found."""
-    return f"$.{orjson.dumps(field).decode()}"
+    """Where a field of the raw row is found, as a JSON pointer: unlike a path, it takes any name as it is."""
+    return "/" + field.replace("~", "~0").replace("/", "~1")
 
 
 def _absent(column: str) -> str:

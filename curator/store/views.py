@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from curator.errors import StoreError
 from curator.store.connection import Store, open_store
@@ -163,17 +164,22 @@ class Replies:
     cached_tokens: int
 
 
-def replies(store: Store, judge_id: str) -> Replies:
-    """Sum up a judge's replies about the input."""
+def replies(store: Store, judge_id: str, read: NDArray[np.bool_]) -> Replies:
+    """Sum up a judge's replies about the pairs of the table `judged` that it was to read; shape (n_pairs,)."""
+    with store.incoming(pa.table({"wanted": read})):
+        store.rows(
+            """CREATE OR REPLACE TEMP TABLE read_pair AS
+            SELECT pair_id FROM judged POSITIONAL JOIN incoming WHERE wanted"""
+        )
     failed, sent, cached = store.one(
         """SELECT count(*) FILTER (status = 'failed'), coalesce(sum(prompt_tokens), 0)::BIGINT,
                coalesce(sum(cached_tokens), 0)::BIGINT
-        FROM judgment WHERE judge_id = ? AND pair_id IN (SELECT pair_id FROM input)""",
+        FROM judgment WHERE judge_id = ? AND pair_id IN (SELECT pair_id FROM read_pair)""",
         [judge_id],
     )
     failures = [] if not failed else store.rows(
         """SELECT reason, count(*) FROM judgment
-        WHERE judge_id = ? AND status = 'failed' AND pair_id IN (SELECT pair_id FROM input)
+        WHERE judge_id = ? AND status = 'failed' AND pair_id IN (SELECT pair_id FROM read_pair)
         GROUP BY reason ORDER BY count(*) DESC, reason""",
         [judge_id],
     )  # fmt: skip
