@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,9 +64,9 @@ def assert_same(out: Path, other: Path) -> None:
     assert one["judge"]["judge_id"] == two["judge"]["judge_id"]
 
 
-def beginnings(counting: Counting) -> set[tuple[int, ...]]:
-    """The prompts by what they have in common: the rubric and the first words of the conversation."""
-    return {tuple(ids[:300]) for ids in counting.seen}
+def beginnings(counting: Counting) -> Counter[tuple[int, ...]]:
+    """How many prompts begin alike: with the rubric and the first words of one conversation."""
+    return Counter(tuple(ids[:300]) for ids in counting.seen)
 
 
 def test_two_servers_share_the_prompts(raw: Path, alone: Path, tiny_url: str, second_url: str, tmp_path: Path) -> None:
@@ -75,8 +76,10 @@ def test_two_servers_share_the_prompts(raw: Path, alone: Path, tiny_url: str, se
     assert_same(tmp_path / "out", alone)
     assert one.prompts + two.prompts == 400
     assert min(one.prompts, two.prompts) > 60
-    shared = beginnings(one) & beginnings(two)
-    assert len(shared) < 0.5 * len(beginnings(one) | beginnings(two)), "the pairs of a prompt stay together"
+    # Dealt one by one, some .63 of the questions would meet most of their own; at the end, idle servers help out.
+    together = sum((beginnings(one) | beginnings(two)).values())
+    assert together > 0.7 * 400, "the pairs of a prompt stay together"
+    print(f"\n{together} of 400 questions went where most of their prompt did")
 
 
 def test_a_router_before_two_servers(
