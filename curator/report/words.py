@@ -29,6 +29,12 @@ def next_step(result: Mapping[str, Any]) -> tuple[str, bool]:
         return f"train on the data set, or have people label the {tasks:,} pairs of the queue first.", True
     if not result["judged"]:
         return "get judgments: no pair has a verdict in both orders, and only such pairs can be labelled.", False
+    if missing is None and any(doubt["name"] == "draw outgrown" for doubt in result["doubts"]):
+        return (
+            "have people label the pairs that head the queue and came after the calibration draw: in the order of the "
+            "file, and leaving none out (skip is a label). Until then hardly a label calibrates.",
+            True,
+        )
     if missing is None:
         return (
             "take a better judge or template, or a larger --alpha. More labels would not help: the judge is wrong too "
