@@ -193,9 +193,9 @@ def repeated_prompts(found: Prompts, drawn: int, same_response: float, guarantee
 
 
 _REFUSED = {
-    "offered": "their labels came with a file after this store had put them in its queue, least sure first, and may have "
-    "been given because the judge found them hard. If they are a random sample all the same, give the file to a new "
-    "--db",
+    "offered": "their labels came with a file after this store had put them in its queue, least sure first, and may "
+    "have been given because the judge found them hard. If they are a random sample all the same, give the file to a "
+    "new --db",
     "review": "people saw them because the judge was not sure enough of them",
     "audit": "people saw them in order to check labels that were accepted",
     "not blind": "somebody who labelled them had seen a verdict",

@@ -22,8 +22,8 @@ from curator.judges.recorded import READING
 from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict, first_by_hash
 from curator.store import Store, connection, open_store, views
 from curator.store.decisions import judged_pairs
-from curator.store.judgments import add_judge, add_judgments, find_pending, pending_questions
 from curator.store.doubts import find_calibrating, outgrown_draw, refused
+from curator.store.judgments import add_judge, add_judgments, find_pending, pending_questions
 from curator.store.labels import Label, add_labels, draw_for_calibration, drawn_without_label
 from curator.store.pairs import replace_input
 from curator.store.readings import add_readings, begin_readings, keep_readings
