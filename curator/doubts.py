@@ -193,8 +193,9 @@ def repeated_prompts(found: Prompts, drawn: int, same_response: float, guarantee
 
 
 _REFUSED = {
-    "offered": "their labels came with a file after this store had routed or reviewed them, and may have been given "
-    "because the judge found them hard. If they are a random sample all the same, give the file to a new --db",
+    "offered": "their labels came with a file after this store had put them in its queue, least sure first, and may "
+    "have been given because the judge found them hard. If they are a random sample all the same, give the file to a "
+    "new --db",
     "review": "people saw them because the judge was not sure enough of them",
     "audit": "people saw them in order to check labels that were accepted",
     "not blind": "somebody who labelled them had seen a verdict",
@@ -233,6 +234,24 @@ def waiting_draw(waiting: int) -> Doubt | None:
         f"{waiting:,} pairs of the calibration draw have no label. The promise holds only if it is chance which ones: "
         "label in the queue's order and leave none out.",
         {"pairs": waiting},
+    )
+
+
+def outgrown_draw(waiting: int, held: int) -> Doubt | None:
+    """Labels of a calibration draw from an input that has grown since.
+
+    Args:
+        waiting: pairs that came later, stand among the drawn ones in the random order, and have no label.
+        held: labelled pairs of the draw that do not calibrate until those before them are labelled.
+    """
+    if not held:
+        return None
+    return Doubt(
+        "draw outgrown",
+        f"the input has grown since the calibration draw. {waiting:,} pairs that came later would have been drawn too, "
+        f"and must be labelled first: {held:,} labelled pairs do not calibrate until those before them in the random "
+        "order have a label. They head the queue: label in its order and leave none out.",
+        {"pairs": waiting, "labels": held},
     )
 
 

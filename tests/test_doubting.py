@@ -202,6 +202,69 @@ def test_pairs_reviewed_before_any_threshold_are_refused_as_calibration(run: Run
     assert doubt(result, "labels: offered")["figures"] == {"pairs": 9}
 
 
+def test_the_tail_of_a_queue_without_a_threshold_is_refused_as_calibration(run: Run, tmp_path: Path) -> None:
+    """Behind the draw stands first what the judge knows least about, with a threshold or without one."""
+    said = pairs(400, labelled=400)
+    rows = [{**row, "label": None} for row in said]
+    log = replies(range(400), lambda i: 0.5 + 0.001 * (i + 1), lambda i: 0.5 + 0.001 * (i + 1))
+    first = run(rows, log)
+    assert (first["threshold"], 0 < first["queue"]["calibration_draw"] < 200) == (None, True)
+    hard = {task["pair_id"] for task in read_rows(run.out / "queue.jsonl")[first["queue"]["calibration_draw"] :][:100]}
+    with open_store(run.db) as store:
+        named = {row[0] for row in store.rows("SELECT source_id, pair_id FROM input_row") if row[1] in hard}
+    chosen = write_rows(tmp_path / "chosen.jsonl", [row for row in said if row["id"] in named])
+    result = run(rows, log, "--calibration", chosen)
+    assert result["calibration"]["n"] == 0
+    assert doubt(result, "labels: offered")["figures"] == {"pairs": 100}
+    added = run([row if row["id"] in named else {**row, "label": None} for row in said], log)
+    assert (added["calibration"]["n"], doubt(added, "labels: offered")["figures"]) == (0, {"pairs": 100})
+
+
+def test_rows_labelled_at_first_reading_calibrate_also_when_they_are_read_again_changed(run: Run) -> None:
+    rows, log = pairs(200, labelled=20), judgments(200)
+    assert run(rows, log, "--alpha", "0.01")["threshold"] is None
+    other = {"a": "b", "b": "a"}
+    changed = [{**row, "label": other[row["label"]]} if i < 3 else row for i, row in enumerate(rows)]
+    result = run([*changed, {**rows[5], "label": "a"}], log)
+    assert (result["calibration"]["n"], result["calibration"]["errors"]) == (20, 4)
+    assert not [name for name in names(result) if name.startswith("labels")]
+    # What comes labelled before anything was decided about it calibrates too.
+    more = run([*changed, *({**row, "id": f"new {row['id']}", "prompt": "new " + row["prompt"]} for row in rows)], log)
+    assert more["calibration"]["n"] == 40
+    assert not [name for name in names(more) if name.startswith("labels")]
+
+
+def test_an_input_that_grows_has_its_draw_topped_up(run: Run, tmp_path: Path) -> None:
+    """The first quarter of the file is easy; a threshold from it alone would promise too much."""
+    rows, log = pairs(800), judgments(800, wrong=(i for i in range(200, 800) if i % 5 < 2))
+    first = run(rows, log, "--limit", 200)
+    better = {row["response_a"] if i % 2 == 0 else row["response_b"] for i, row in enumerate(rows)}
+
+    def label(count: int) -> None:
+        tasks = read_rows(run.out / "queue.jsonl")[:count]
+        filled = [{**task, "label": "left" if task["left"] in better else "right"} for task in tasks]
+        assert run.cli("import", write_rows(tmp_path / "filled.jsonl", filled), "--db", run.db) == 0
+
+    draw = first["queue"]["calibration_draw"]
+    label(draw)
+    assert run(rows, log, "--limit", 200)["accepted"] == 200 - draw
+    grown = run(rows, log)
+    figures = doubt(grown, "draw outgrown")["figures"]
+    assert run.cli.code == 4
+    assert (grown["accepted"], grown["calibration"]["n"] + figures["labels"]) == (0, draw)
+    assert grown["queue"]["calibration_draw"] == figures["pairs"] > 2 * draw
+    run.cli("label", tmp_path / "raw.jsonl", "--judgments", tmp_path / "log.jsonl")
+    summary = " ".join(run.cli.out.split())
+    assert f"{figures['pairs']:,} pairs that came later would have been drawn too" in summary
+    assert "Next: have people label the " in summary
+    label(figures["pairs"])
+    whole = run(rows, log)
+    assert whole["calibration"]["n"] == whole["calibration"]["drawn"] == draw + figures["pairs"]
+    assert whole["accepted"] == 0
+    assert whole["calibration"]["errors"] / whole["calibration"]["n"] == pytest.approx(0.3, abs=0.08)
+    assert "draw outgrown" not in names(whole)
+
+
 def test_labels_that_are_not_blind_or_whose_draw_is_not_complete(run: Run) -> None:
     run(pairs(200, labelled=50), judgments(200))
     with open_store(run.db) as store:

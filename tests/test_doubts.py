@@ -17,6 +17,7 @@ from curator.doubts import (
     drift,
     earlier_tries,
     expected_prompts,
+    outgrown_draw,
     refused_labels,
     repeated_prompts,
     waiting_draw,
@@ -148,6 +149,16 @@ def test_each_reason_for_not_calibrating_is_counted() -> None:
     assert found[1].text.startswith("1 labelled pair does not calibrate: ")
     with pytest.raises(ValueError, match="unknown reasons: whim"):
         refused_labels({"whim": 1})
+
+
+def test_a_draw_is_outgrown_only_where_labels_wait() -> None:
+    assert outgrown_draw(0, 0) is None
+    assert outgrown_draw(30, 0) is None, "to label in order is no mistake"
+    found = outgrown_draw(1360, 120)
+    assert isinstance(found, Doubt)
+    assert (found.name, found.figures) == ("draw outgrown", {"pairs": 1360, "labels": 120})
+    assert "1,360 pairs that came later would have been drawn too" in found.text
+    assert "120 labelled pairs do not calibrate until" in found.text
 
 
 def test_the_draw_and_the_tries() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import subprocess
@@ -21,6 +22,7 @@ from curator.judges.recorded import READING
 from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict, first_by_hash
 from curator.store import Store, connection, open_store, views
 from curator.store.decisions import judged_pairs
+from curator.store.doubts import find_calibrating, outgrown_draw, refused
 from curator.store.judgments import add_judge, add_judgments, find_pending, pending_questions
 from curator.store.labels import Label, add_labels, draw_for_calibration, drawn_without_label
 from curator.store.pairs import replace_input
@@ -331,6 +333,84 @@ def test_the_draw_is_random_fixed_and_grows(store: Store) -> None:
     assert draw_for_calibration(store, 50) == 50
     assert drawn_without_label(store) == 150
     assert store.count("SELECT count(DISTINCT pair_id) FROM draw") == 150
+
+
+def in_order(store: Store) -> list[str]:
+    """The pairs of the input in the random order of the draw."""
+    ids = [row[0] for row in store.rows("SELECT pair_id FROM input")]
+    return sorted(ids, key=lambda pair_id: hashlib.md5((store.seed + pair_id).encode()).hexdigest())
+
+
+def calibrating(store: Store) -> set[str]:
+    return {row[0] for row in store.rows("SELECT pair_id FROM calibration_label SEMI JOIN input USING (pair_id)")}
+
+
+def test_a_draw_of_a_smaller_input_calibrates_as_far_as_it_is_one_of_this_input(store: Store) -> None:
+    replace_input(store, [("pool", [pair(i) for i in range(200)])])
+    draw_for_calibration(store, 60)
+    first = in_order(store)[:60]
+    add_labels(store, [Label(pair_id, "anna", Verdict.A) for pair_id in first])
+    assert calibrating(store) == set(first)
+    replace_input(store, [("pool", [pair(i) for i in range(800)])])
+    head = in_order(store)
+    head = head[: head.index(first[-1]) + 1]
+    late = [pair_id for pair_id in head if pair_id not in first]
+    assert 120 < len(late) < 240, "as large a share of what came later"
+    assert drawn_without_label(store) == len(late)
+    assert calibrating(store) == set(head[: head.index(late[0])])
+    # Nothing is drawn twice, and the queue asks for those first that let the labels behind them calibrate.
+    replace_input(store, [("pool", [pair(i) for i in range(800)])])
+    tasks = [json.loads(line)["pair_id"] for _, lines in views.queue(store) for line in lines.to_pybytes().splitlines()]
+    assert tasks[: len(late)] == late
+    for k in (1, 50):
+        add_labels(store, [Label(pair_id, "anna", Verdict.A) for pair_id in late[:k]])
+        assert calibrating(store) == set(head[: head.index(late[k])])
+    assert outgrown_draw(store) == (len(late) - 50, sum(head.index(late[50]) < head.index(one) for one in first))
+    # One that is left out holds up all that stand behind it.
+    add_labels(store, [Label(pair_id, "anna", Verdict.A) for pair_id in late[51:]])
+    assert calibrating(store) == set(head[: head.index(late[50])])
+    find_calibrating(store)
+    assert refused(store) == {}
+    add_labels(store, [Label(late[50], "anna", Verdict.SKIP)])
+    assert calibrating(store) == set(head)
+    assert outgrown_draw(store) == (0, 0)
+
+
+def test_pairs_that_came_later_and_left_again_hold_up_nothing(store: Store) -> None:
+    replace_input(store, [("pool", [pair(i) for i in range(200)])])
+    draw_for_calibration(store, 60)
+    first = in_order(store)[:60]
+    add_labels(store, [Label(pair_id, "anna", Verdict.A) for pair_id in first])
+    replace_input(store, [("pool", [pair(i) for i in range(800)])])
+    assert len(calibrating(store)) < 60
+    replace_input(store, [("pool", [pair(i) for i in range(200)])])
+    assert calibrating(store) == set(first)
+    # Of an input that has none of the drawn pairs, none is drawn before it is known how many are needed.
+    replace_input(store, [("pool", [pair(i) for i in range(1000, 1200)])])
+    assert drawn_without_label(store) == 0
+
+
+def test_rows_labelled_when_they_came_are_not_drawn(store: Store) -> None:
+    replace_input(store, [("pool", [pair(i) for i in range(200)])])
+    draw_for_calibration(store, 60)
+    add_labels(store, [Label(pair_id, "anna", Verdict.A) for pair_id in in_order(store)[:60]])
+    replace_input(store, [("pool", [pair(i, Verdict.B if i >= 200 else None) for i in range(400)])])
+    assert drawn_without_label(store) == 0
+    assert len(calibrating(store)) == 260
+
+
+def test_a_mixed_draw_is_complete_without_pairs_that_left_the_input(store: Store) -> None:
+    rows = [pair(i) for i in range(40)]
+    replace_input(store, [("pool", rows)])
+    add_labels(store, [Label(row.pair_id, "anna", Verdict.A, Origin.REVIEW) for row in rows[:20]])
+    draw_for_calibration(store, 10)
+    drawn = {row[0] for row in store.rows("SELECT pair_id FROM draw")}
+    waiting = sorted(drawn - {row.pair_id for row in rows[:20]})
+    assert drawn - set(waiting)
+    add_labels(store, [Label(pair_id, "anna", Verdict.B) for pair_id in waiting[3:]])
+    assert calibrating(store) == set()
+    replace_input(store, [("pool", [row for row in rows if row.pair_id not in waiting[:3]])])
+    assert calibrating(store) == drawn - set(waiting[:3])
 
 
 def test_labels_of_routed_pairs_never_calibrate_unless_their_whole_draw_is_labelled(store: Store) -> None:

@@ -30,11 +30,7 @@ def next_step(result: Mapping[str, Any]) -> tuple[str, bool]:
     if not result["judged"]:
         return "get judgments: no pair has a verdict in both orders, and only such pairs can be labelled.", False
     if missing is None:
-        return (
-            "take a better judge or template, or a larger --alpha. More labels would not help: the judge is wrong too "
-            "often for this alpha even where it is surest. The queue holds every pair for people.",
-            False,
-        )
+        return _no_use_of_more(result)
     if not draw:
         return (
             f"add raw pairs, give labelled ones of the same kind with --calibration, allow a larger --alpha, or let "
@@ -45,4 +41,19 @@ def next_step(result: Mapping[str, Any]) -> tuple[str, bool]:
         f"have people label the first {min(missing, draw):,} pairs of the queue, which were drawn at random: in the "
         f"order of the file, and leaving none out (skip is a label). About {missing:,} more labels would do.",
         True,
+    )
+
+
+def _no_use_of_more(result: Mapping[str, Any]) -> tuple[str, bool]:
+    """The next step where more labels would not help, by those that calibrate: few, if the draw was outgrown."""
+    if any(doubt["name"] == "draw outgrown" for doubt in result["doubts"]):
+        return (
+            "have people label the pairs that head the queue and came after the calibration draw: in the order of the "
+            "file, and leaving none out (skip is a label). Until then hardly a label calibrates.",
+            True,
+        )
+    return (
+        "take a better judge or template, or a larger --alpha. More labels would not help: the judge is wrong too "
+        "often for this alpha even where it is surest. The queue holds every pair for people.",
+        False,
     )

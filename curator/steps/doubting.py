@@ -43,6 +43,7 @@ def find_doubts(
             same = 0.0 if drawn else stored.same_response(store, n)
             found.append(doubts.repeated_prompts(stored.prompts(store), rows["drawn"], same, rule.guarantee))
     found += doubts.refused_labels(stored.refused(store))
+    found.append(doubts.outgrown_draw(*stored.outgrown_draw(store)))
     if n:
         found.append(annotator_noise(stored.votes(store), float(rule.alpha), rule.ties is Ties.ERROR))
     if promised:

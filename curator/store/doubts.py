@@ -96,19 +96,39 @@ def same_response(store: Store, n: int) -> float:
     return shared / looked_at if looked_at else 0.0
 
 
+_OUTGROWN = """
+    SELECT pair_id, labelled FROM (
+        SELECT pair_id, late, position, l.pair_id IS NOT NULL AS labelled,
+               min(position) FILTER (late AND NOT labelled) OVER () AS first_waiting
+        FROM draw SEMI JOIN input USING (pair_id) LEFT JOIN first_label l USING (pair_id)
+    ) WHERE if(labelled, position > first_waiting, late)
+"""
+"""Pairs that came after the calibration draw and have no label, and labelled ones of the draw that wait for these."""
+
+
 def refused(store: Store) -> dict[str, int]:
-    """Labelled pairs of the input that do not calibrate, by reason: see `curator.doubts.refused_labels`."""
+    """Labelled pairs of the input that do not calibrate, by reason: see `curator.doubts.refused_labels`.
+
+    Those that `outgrown_draw` counts are left to it.
+    """
     rows = store.rows(
-        """WITH said AS (
+        f"""WITH outgrown AS ({_OUTGROWN}), said AS (
             SELECT pair_id, bool_and(blind) AS blind, bool_or(origin = 'audit') AS audit,
                    bool_or(origin = 'review' AND left_side IS NULL) AS from_file
-            FROM latest_label SEMI JOIN input USING (pair_id) ANTI JOIN calibrating USING (pair_id) GROUP BY pair_id
+            FROM latest_label SEMI JOIN input USING (pair_id) ANTI JOIN calibrating USING (pair_id)
+            WHERE pair_id NOT IN (SELECT pair_id FROM outgrown) GROUP BY pair_id
         )
         SELECT CASE WHEN NOT blind THEN 'not blind' WHEN pair_id IN (SELECT pair_id FROM draw) THEN 'draw incomplete'
                     WHEN from_file THEN 'offered' WHEN audit THEN 'audit' ELSE 'review' END AS reason, count(*)
         FROM said GROUP BY reason"""
     )
     return dict(rows)
+
+
+def outgrown_draw(store: Store) -> tuple[int, int]:
+    """How many pairs that came after the calibration draw have no label, and how many labelled ones wait for them."""
+    waiting, held = store.one(f"SELECT count(*) FILTER (NOT labelled), count(*) FILTER (labelled) FROM ({_OUTGROWN})")
+    return waiting, held
 
 
 def votes(store: Store) -> list[Votes]:

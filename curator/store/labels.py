@@ -96,14 +96,14 @@ def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
 def add_row_labels(store: Store, rows: str) -> int:
     """Add the labels that came with the rows of a file; returns how many are new or changed.
 
-    Each further row of one pair in a file is another vote. A label of a pair that was routed before, or labelled for
-    review or audit, is a review label whatever file it comes with, unless the pair was drawn or has calibrated.
+    Each further row of one pair in a file is another vote. A label of a pair that was decided about before, or labelled
+    for review or audit, is a review label whatever file it comes with, unless the pair was drawn or has calibrated:
+    with a threshold or without one, the queue that people saw began with the hard pairs.
 
     Args:
         rows: a table of (position, pair_id, verdict, name), the name being that of the file.
     """
-    routed = """(pair_id IN (SELECT pair_id FROM decision JOIN calibration USING (calibration_id)
-                             WHERE threshold IS NOT NULL)
+    routed = """(pair_id IN (SELECT pair_id FROM decision)
              OR pair_id IN (SELECT pair_id FROM human_label WHERE origin <> 'calibration'))
         AND pair_id NOT IN (SELECT pair_id FROM human_label WHERE origin = 'calibration')
         AND pair_id NOT IN (SELECT pair_id FROM draw)"""
@@ -148,8 +148,9 @@ def draw_for_calibration(store: Store, size: int) -> int:
 
     Pairs are drawn one by one, not prompt by prompt: then drawn and other pairs are exchangeable however much the pairs
     of one prompt resemble each other, which whole prompts are not (tests/validity/test_draws.py shows what that costs).
-    Pairs follow a random order fixed by the store's seed, so that all draws together are one random sample. One that
-    already has a review label is drawn too: leaving it out would make the sample easier.
+    Pairs follow a random order fixed by the store's seed, so that all draws together are one random sample, of an input
+    that grows too (`top_up_draw`). One that already has a review label is drawn too: leaving it out would make the
+    sample easier.
     """
     number = store.count("SELECT coalesce(max(draw_number), 0) + 1 FROM draw")
     return store.count(
@@ -162,9 +163,25 @@ def draw_for_calibration(store: Store, size: int) -> int:
         ), numbered AS (
             SELECT *, sum(unlabelled::INT) OVER (ORDER BY random_order) AS wanted FROM candidate
         )
-        SELECT pair_id, $number, row_number() OVER (ORDER BY random_order)
+        SELECT pair_id, $number, random_order, false
         FROM numbered WHERE wanted <= $size AND (unlabelled OR wanted < $size) ORDER BY random_order""",
         {"seed": store.seed, "size": size, "number": number},
+    )
+
+
+def top_up_draw(store: Store) -> int:
+    """Draw the pairs of a new input that would have been drawn, had they been there; returns how many those are.
+
+    Drawn pairs that have left the input do not matter: it is today's input of which the drawn ones are a sample.
+    """
+    return store.count(
+        """INSERT INTO draw
+        SELECT pair_id, (SELECT max(draw_number) + 1 FROM draw), md5($seed || pair_id) AS random_order, true
+        FROM input
+        WHERE role = 'pool' AND random_order < (SELECT max(draw.position) FROM draw SEMI JOIN input USING (pair_id))
+          AND pair_id NOT IN (SELECT pair_id FROM draw)
+          AND pair_id NOT IN (SELECT pair_id FROM human_label WHERE origin = 'calibration')""",
+        {"seed": store.seed},
     )
 
 

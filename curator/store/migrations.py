@@ -86,7 +86,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE draw (                  -- pairs drawn at random for calibration
         pair_id VARCHAR NOT NULL,
         draw_number INTEGER NOT NULL,
-        position BIGINT NOT NULL
+        position VARCHAR NOT NULL,       -- place in the random order of all pairs: a hash
+        late BOOLEAN NOT NULL            -- came into the input after pairs that stand behind it had been drawn
     );
     CREATE TABLE audit (                 -- accepted pairs, drawn at random to see what error was bought
         pair_id VARCHAR NOT NULL,
@@ -165,11 +166,15 @@ MIGRATIONS: tuple[str, ...] = (
         WITH drawn AS (
             -- A pair labelled for review before it was drawn would count while its fellows still wait: such a draw
             -- counts only when all of it is labelled, or labels would be kept or dropped by how hard a pair is.
-            SELECT pair_id, bool_and(verdict IS NOT NULL) OVER (PARTITION BY draw_number) AS complete,
-                   bool_or(verdict IS NOT NULL AND NOT random) OVER (PARTITION BY draw_number) AS mixed
-            FROM draw LEFT JOIN first_label USING (pair_id)
+            -- Pairs that came later had no chance to be drawn with the others: up to the first of them that waits, the
+            -- labelled pairs are a random draw from today's input; behind it they are one from an older input.
+            SELECT pair_id, late, bool_and(verdict IS NOT NULL) OVER (PARTITION BY draw_number) AS complete,
+                   bool_or(verdict IS NOT NULL AND NOT random) OVER (PARTITION BY draw_number) AS mixed,
+                   position >= min(position) FILTER (late AND verdict IS NULL) OVER () AS outgrown
+            FROM draw SEMI JOIN input USING (pair_id) LEFT JOIN first_label USING (pair_id)
         )
         SELECT pair_id, verdict FROM first_label LEFT JOIN drawn USING (pair_id)
-        WHERE blind AND CASE WHEN drawn.pair_id IS NULL THEN random ELSE complete OR NOT mixed END;
+        WHERE blind AND CASE WHEN drawn.pair_id IS NULL THEN random
+                             ELSE (late OR complete OR NOT mixed) AND NOT coalesce(outgrown, false) END;
     """,
 )

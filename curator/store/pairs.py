@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from curator.pair import Message, Pair, content_id
 from curator.prompts import prompt_from_json, prompt_json
 from curator.store.connection import Store
-from curator.store.labels import add_row_labels
+from curator.store.labels import add_row_labels, top_up_draw
 
 CHUNK_ROWS, CHUNK_CHARACTERS = 20_000, 32 * 2**20
 """A chunk of rows is stored when it has so many of either: two chunks are in memory, one read and one written."""
@@ -40,14 +40,16 @@ class Added:
 def replace_input(store: Store, sources: Iterable[tuple[str, Iterable[Pair]]]) -> dict[str, Added]:
     """Store the pairs of (role, pairs) sources as the new input; all or nothing.
 
-    A pair that was routed or reviewed before and comes back labelled was perhaps labelled because it is hard: its label
-    is kept as a review label, whatever the role of its row.
+    A pair that was decided about or reviewed before and comes back labelled was perhaps labelled because it is hard:
+    its label is kept as a review label, whatever the role of its row. The calibration draw grows with the input.
     """
     with store.transaction():
         store.rows("DELETE FROM input_row")
         store.set(_NUMBER, str(input_number(store) + 1))
         store.seed  # noqa: B018 - fixed before anything depends on it
-        return {role: _add(store, role, pairs) for role, pairs in sources}
+        added = {role: _add(store, role, pairs) for role, pairs in sources}
+        top_up_draw(store)
+        return added
 
 
 def stored_pairs(store: Store) -> Iterator[Pair]:

@@ -40,16 +40,16 @@ _PLACES = """
 # neither their place nor their form tells them apart. Yet another hash decides, or audited pairs would stand together.
 _TASK = f"""
     WITH task AS MATERIALIZED (
-        SELECT pair_id, s.bpe, input.position, w.pair_id IS NOT NULL AS again, draw.position AS drawn_at,
-               if(again, NULL, draw_number) AS drawn,
+        SELECT pair_id, s.bpe, input.position, w.pair_id IS NOT NULL AS again,
+               if(again, NULL, draw.position) AS drawn,
                drawn IS NULL AND (again OR coalesce(d.decision, 'abstain') = 'accept') AS hidden
         FROM {_PLACES} WHERE {_WAITS}
     )
-    SELECT pair_id, drawn, drawn_at, again,
+    SELECT pair_id, drawn, again,
            row_number() OVER (PARTITION BY drawn IS NULL ORDER BY bpe DESC NULLS LAST, position)::DOUBLE AS place
     FROM task WHERE NOT hidden
     UNION ALL
-    SELECT pair_id, drawn, drawn_at, again, (SELECT count(*) + 1 FROM task WHERE drawn IS NULL AND NOT hidden)
+    SELECT pair_id, drawn, again, (SELECT count(*) + 1 FROM task WHERE drawn IS NULL AND NOT hidden)
                * (md5_number_lower('place' || $seed || pair_id) / 18446744073709551616)
     FROM task WHERE hidden
 """
@@ -62,7 +62,7 @@ _QUEUE = f"""
            || ',"right":' || to_json(if(a_left, response_b, response_a))::VARCHAR
            || ',"label":null,"annotator":null,"note":null}}' || chr(10) AS line
     FROM (SELECT pair_id, prompt, response_a, response_b, (md5(pair_id || $seed) < '8') <> again AS a_left
-          FROM ({_TASK}) JOIN pair USING (pair_id) ORDER BY drawn NULLS LAST, drawn_at, place, pair_id)
+          FROM ({_TASK}) JOIN pair USING (pair_id) ORDER BY drawn NULLS LAST, place, pair_id)
 """
 
 
