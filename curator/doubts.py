@@ -307,3 +307,44 @@ def earlier_looks(looks: Mapping[str, int]) -> Doubt | None:
         "choice that the promise does not cover.",
         dict(looks),
     )
+
+
+def chosen_before(settings: int) -> Doubt | None:
+    """Choosing judge, rule, alpha, signal or groups by what came of others on the same labels.
+
+    Args:
+        settings: how many others were decided on.
+    """
+    if not settings:
+        return None
+    others = "1 other setting was" if settings == 1 else f"{settings:,} other settings were"
+    return Doubt(
+        "chosen before",
+        f"{others} decided on before with these labels at hand (judge, signal, guarantee, alpha, ties or "
+        "groups). If this one was chosen by what those gave, that is a choice that the promise does not cover.",
+        {"settings": settings},
+    )
+
+
+def uneven_answers(name: str, calibration: tuple[int, int], pool: tuple[int, int], judges: int) -> Doubt | None:
+    """A judge of several that answers a larger, or smaller, share of the calibration pairs than of the pool.
+
+    Where the others speak for it on the rest, the calibration pairs were then judged by another panel than the pool.
+
+    Args:
+        calibration, pool: pairs with an answer, and pairs that it was to read.
+        judges: how many are tested; each at LEVEL / judges.
+    """
+    from scipy.stats import fisher_exact
+
+    (answered, read), (others, rest) = calibration, pool
+    p = float(fisher_exact(np.array([[answered, read - answered], [others, rest - others]])).pvalue)
+    if p >= LEVEL / judges:
+        return None
+    return Doubt(
+        "uneven answers",
+        f"the judge {name} answered {answered:,} of {read:,} calibration pairs, and {others:,} of {rest:,} others "
+        f"({p_value(p)}). On the rest the others speak for it (--missing mean), so that the calibration pairs were not "
+        "judged as the pool is, and the promise does not hold. Have it judge the rest, or take --missing abstain.",
+        {"judge": name, "calibration": [answered, read], "pool": [others, rest], "p": p},
+    )

@@ -62,7 +62,7 @@ def audit_sentence(audit: dict[str, Any]) -> str:
         said += "." if labelled == drawn else ", if it is chance which of the drawn pairs have no label yet."
     elif labelled < drawn:
         said += (
-            " Some were labelled before, and not at random: what this says of the error can be told when all drawn "
-            "pairs are labelled."
+            " It is not chance alone which have labels: some were labelled for another reason, or drawn from what an "
+            "earlier decision accepted. What this says of the error can be told when all drawn pairs are labelled."
         )
     return said

@@ -133,6 +133,28 @@ def test_an_audit_shows_the_error_that_was_bought(run: Run) -> None:
         assert sentence in " ".join(run.cli.out.split())
 
 
+def test_what_a_stricter_decision_accepted_is_no_sample_of_what_a_wider_one_accepts(run: Run) -> None:
+    """The judge is wrong on half of the pairs that only the wider decision accepts."""
+    run.label("--audit", "0.15")
+    strict = run.ids(AUDITED)
+    run.send(answer(task) for task in run.tasks() if task["pair_id"] in strict)
+    assert run.label("--audit", "0.15")["audit"]["high"] is not None
+    wide = run.label("--audit", "0.15", "--alpha", "0.3")
+    assert wide["accepted"] == wide["pool"]
+    assert wide["audit"]["labelled"] == len(strict) < wide["audit"]["drawn"]
+    assert (wide["audit"]["low"], wide["audit"]["high"]) == (None, None)
+    assert run.cli("audit", "--db", run.db) == 0
+    assert "or drawn from what an earlier decision accepted" in " ".join(run.cli.out.split())
+    drawn = run.ids(AUDITED)
+    run.send((answer(task) for task in run.tasks() if task["pair_id"] in drawn), "rest.jsonl")
+    done = run.label("--audit", "0.15", "--alpha", "0.3")["audit"]
+    assert done["labelled"] == done["drawn"] == len(drawn)
+    assert (done["low"], done["high"]) == clopper_pearson(done["errors"], len(drawn))
+    again = run.label("--audit", "0.15")["audit"]
+    assert again["labelled"] == again["drawn"] == len(strict)
+    assert again["high"] is not None
+
+
 def test_nothing_about_an_audited_task_gives_it_away(run: Run) -> None:
     run.label("--audit", "0.4")
     drawn, tasks = run.ids(AUDITED), run.tasks()

@@ -157,6 +157,12 @@ def test_looks_are_recorded_as_long_as_labels_they_saw_calibrate(decided: Path, 
     (doubt,) = [one for one in result["doubts"] if one["name"] == "looked before"]
     assert doubt["figures"] == {"sweep": 3, "comparison": 1}
     assert "1 comparison of signals, 3 sweeps over alpha. If rule, alpha or signal was chosen by that" in doubt["text"]
+    # A second vote on each, from a file of another name, does not undo that somebody looked at the first.
+    renamed = (tmp_path / "raw.jsonl").rename(tmp_path / "renamed.jsonl")
+    cli("label", renamed, "--db", decided, "--out", tmp_path / "again", "--judgments", tmp_path / "one.jsonl")
+    with open_store(decided) as store:
+        assert store.count("SELECT count(*) FROM human_label") == 400
+        assert earlier_looks(store) == {"sweep": 3, "comparison": 1}
     # Other pairs with labels of their own: nobody has looked at those.
     rows = [{**one, "prompt": "new " + one["prompt"]} for one in pairs(100, labelled=60)]
     cli("label", write_rows(tmp_path / "other.jsonl", rows), "--db", decided, "--out", tmp_path / "other",

@@ -364,7 +364,7 @@ def test_what_curator_drew_is_not_doubted(run: Run, tmp_path: Path) -> None:
     result = run(rows, log)
     assert result["calibration"]["n"] == result["calibration"]["drawn"] == len(tasks) > 50
     assert (result["doubts"], result["accepted"]) == ([], 400 - len(tasks))
-    assert names(run(rows, log, "--guarantee", "pac")) == ["repeated prompts"]
+    assert names(run(rows, log, "--guarantee", "pac")) == ["repeated prompts", "chosen before"]
 
 
 def test_the_loop_of_labelling_is_doubted(run: Run, tmp_path: Path) -> None:
@@ -389,6 +389,55 @@ def test_the_loop_of_labelling_is_doubted(run: Run, tmp_path: Path) -> None:
     assert names(result) == ["draw unfinished", "earlier tries"]
     assert doubt(result, "draw unfinished")["figures"] == {"pairs": 4}
     assert doubt(result, "earlier tries")["figures"] == {"tries": 1}
+
+
+def test_tries_of_the_small_groups_together_are_those_of_a_group_that_leaves_them(run: Run) -> None:
+    """Group x has 50 labels of its own in the end; before, it was tried together with what has no group."""
+    fields = [{"field": "x"} if i % 10 else {} for i in range(400)]
+    log = judgments(400, wrong=range(0, 40, 3))
+
+    def label(count: int) -> dict[str, Any]:
+        rows = [{**row, **field} for row, field in zip(pairs(400, labelled=count), fields, strict=True)]
+        return run(rows, log, "--group-by", "field")
+
+    for count, tries in ((40, 0), (45, 1)):
+        result = label(count)
+        assert [(one["group"], one["n"]) for one in result["groups"]] == [(None, count)]
+        assert (result["threshold"], result["calibration"]["earlier_tries"]) == (None, tries)
+    result = label(300)
+    assert [(one["group"], one["n"]) for one in result["groups"]] == [("x", 270), (None, 30)]
+    assert result["calibration"]["earlier_tries"] == 2
+    assert doubt(result, "earlier tries")["figures"] == {"tries": 2}
+
+
+def test_other_settings_on_the_same_labels_are_a_choice(run: Run) -> None:
+    rows, log = pairs(300, labelled=100), judgments(300, wrong=range(0, 300, 20))
+    assert names(run(rows, log, "--alpha", "0.01")) == []
+    first = run(rows, log, "--alpha", "0.1")
+    assert doubt(first, "chosen before")["figures"] == {"settings": 1}
+    assert first["doubts"][0]["text"].startswith("1 other setting was decided on before with these labels at hand")
+    again = run(rows, log, "--alpha", "0.1")
+    assert doubt(again, "chosen before")["figures"] == {"settings": 1}
+    assert doubt(run(rows, log, "--alpha", "0.1", "--delta", "0.2"), "chosen before")["figures"] == {"settings": 1}
+    for count, other in (
+        (2, ("--guarantee", "pac", "--alpha", "0.2")),
+        (3, ("--score", "agreement", "--alpha", "0.2")),
+    ):
+        assert doubt(run(rows, log, *other), "chosen before")["figures"] == {"settings": count}
+    card = (run.out / "dataset" / "README.md").read_text()
+    assert "- 3 other settings were decided on before" in card
+
+
+def test_the_same_setting_on_more_labels_is_no_choice(run: Run) -> None:
+    """Nor are settings that were tried without labels, or before these pairs had any."""
+    log = judgments(300, wrong=range(0, 300, 20))
+    assert run(pairs(300), log, "--alpha", "0.3")["calibration"]["n"] == 0
+    for labelled in (30, 60, 100):
+        result = run(pairs(300, labelled=labelled), log, "--alpha", "0.1", "--db", run.folder / "labelled.duckdb")
+        assert "chosen before" not in names(result)
+    new = [{**row, "prompt": "new " + row["prompt"]} for row in pairs(300, labelled=100)]
+    result = run(new, log, "--alpha", "0.2", "--db", run.folder / "labelled.duckdb")
+    assert (result["calibration"]["n"], names(result)) == (100, [])
 
 
 def test_annotator_noise_comes_from_votes_of_duplicate_rows(run: Run) -> None:

@@ -14,12 +14,14 @@ from curator.doubts import (
     LEVEL,
     Doubt,
     Prompts,
+    chosen_before,
     drift,
     earlier_tries,
     expected_prompts,
     outgrown_draw,
     refused_labels,
     repeated_prompts,
+    uneven_answers,
     waiting_draw,
     worse_than_a_coin,
 )
@@ -179,3 +181,29 @@ def test_a_judge_that_is_worse_than_a_coin() -> None:
     assert found is not None
     assert found.figures["p"] == pytest.approx(0.000895, rel=0.01)
     assert "the judge j is right on 34 of 100 labelled pairs with a side" in found.text
+
+
+def test_settings_that_were_decided_on_before() -> None:
+    assert chosen_before(0) is None
+    one, more = chosen_before(1), chosen_before(1200)
+    assert one is not None
+    assert one.text.startswith("1 other setting was decided on before with these labels at hand (judge, signal, ")
+    assert more is not None
+    assert more.text.startswith("1,200 other settings were decided on")
+    assert more.figures == {"settings": 1200}
+
+
+def test_uneven_answers() -> None:
+    assert uneven_answers("j", (300, 300), (2000, 2000), 1) is None
+    assert uneven_answers("j", (0, 0), (0, 0), 2) is None
+    # All answered, against 2 of 100 that are not: hypergeometric, both tails.
+    assert uneven_answers("j", (300, 300), (96, 100), 1) is None
+    found = uneven_answers("j", (300, 300), (94, 100), 1)
+    assert found is not None
+    expected = math.comb(100, 6) / math.comb(400, 6)
+    assert found.figures["p"] == pytest.approx(expected, rel=0.01)
+    assert uneven_answers("j", (300, 300), (94, 100), math.ceil(LEVEL / expected)) is None, "each test at its share"
+    assert "the judge j answered 300 of 300 calibration pairs, and 94 of 100 others" in found.text
+    fewer = uneven_answers("j", (0, 300), (1_000_000, 1_000_000), 1)
+    assert fewer is not None
+    assert fewer.figures["calibration"] == [0, 300]

@@ -84,7 +84,7 @@ AUDIT = {
     ("change", "says", "does_not_say"),
     [
         ({}, "is 0.075, between 0.0157 and 0.204 (95% interval, Clopper-Pearson).", "if it is chance"),
-        ({"labelled": 30}, "if it is chance which of the drawn pairs have no label yet.", "were labelled before"),
+        ({"labelled": 30}, "if it is chance which of the drawn pairs have no label yet.", "It is not chance"),
         ({"labelled": 0}, "nothing is known of the error", "between"),
         ({"labelled": 30, "low": None, "high": None}, "when all drawn pairs are labelled", "between"),
         ({"ties_left_out": 4}, "4 ties are left out", "if it is chance"),

@@ -115,6 +115,39 @@ def test_a_judge_that_failed_on_some_pairs(raw: Path, tmp_path: Path, missing: s
     assert (stored(raw.with_suffix(".curated")).get("p3") == pytest.approx(SMALL[3])) == (missing == "mean")
 
 
+@pytest.mark.parametrize(
+    ("answers", "calibration", "pool"),
+    [(slice(400), [200, 200], [0, 200]), (slice(80, None), [160, 200], [200, 200]), (slice(380, 420), None, None)],
+)
+def test_a_judge_that_answered_calibration_rows_and_pool_unevenly(
+    raw: Path, tmp_path: Path, answers: slice, calibration: list[int], pool: list[int], cli: Cli
+) -> None:
+    """Where the others speak for it: the last answered 10 pairs of each, which is even."""
+    log = write_rows(tmp_path / "log.jsonl", readings("small", SMALL) + readings("large", LARGE)[answers])
+
+    def uneven(*more: str) -> list[dict[str, Any]]:
+        found = cli.json(*both(raw, log, *more))
+        return [one["figures"] for one in found["doubts"] if one["name"] == "uneven answers"]
+
+    assert uneven() == []
+    found = uneven("--missing", "mean")
+    if calibration is None:
+        assert found == []
+    else:
+        assert [(one["judge"], one["calibration"], one["pool"]) for one in found] == [("large", calibration, pool)]
+        assert found[0]["p"] < 1e-9
+        assert cli(*both(raw, log, "--missing", "mean")) == 0
+        assert "note the judge large answered" in " ".join(cli.out.split())
+
+
+def test_a_field_that_has_changed_since_the_pairs_were_first_read(raw: Path, log: Path, cli: Cli) -> None:
+    cli(*both(raw, log))
+    rows = [{**row, "domain": "new" if row["domain"] == "math" else "chat"} for row in read_rows(raw)]
+    got = cli.json(*both(write_rows(raw, rows), log, "--group-by", "domain"))
+    assert [one["group"] for one in got["groups"]] == ["chat", "new"]
+    assert [one["n"] for one in got["groups"]] == [106, 94]
+
+
 def test_recalibrating_gives_what_labelling_gave(raw: Path, log: Path, cli: Cli) -> None:
     first = cli.json(*both(raw, log, "--cascade", "0.9", "--group-by", "domain"))
     db = raw.with_suffix(".curated") / "curator.duckdb"

@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -17,11 +18,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from curator.conformal import Guarantee, calibrate
 from curator.errors import StoreError, StoreLocked, StoreVersionError
 from curator.judges.recorded import READING
 from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict, first_by_hash
 from curator.store import Store, connection, open_store, views
-from curator.store.decisions import judged_pairs
+from curator.store.decisions import GroupCalibration, add_calibration, earlier_tries, judged_pairs
 from curator.store.doubts import find_calibrating, outgrown_draw, refused
 from curator.store.judgments import add_judge, add_judgments, find_pending, pending_questions
 from curator.store.labels import Label, add_labels, draw_for_calibration, drawn_without_label
@@ -49,6 +51,29 @@ def test_every_row_is_a_pair_or_a_duplicate(store: Store) -> None:
     more = replace_input(store, [("pool", [*rows, pair(3)])])["pool"]
     assert (more.pairs, more.duplicates, more.new) == (4, 2, 1)
     assert store.count("SELECT count(*) FROM pair") == 4
+
+
+def test_fields_of_known_pairs_are_those_of_the_latest_row(store: Store) -> None:
+    def row(i: int, **fields: object) -> Pair:
+        return replace(pair(i), metadata=fields)
+
+    def fields() -> dict[str, str]:
+        return {b: json.loads(text) for b, text in store.rows("SELECT response_b, metadata FROM pair")}
+
+    first = [row(0, dom="old"), row(1, dom="old"), row(2), row(3, dom="\u00e9")]
+    replace_input(store, [("pool", first)])
+    # Of two rows of a pair the first counts, and a pair that is not of the input keeps what it had.
+    again = [row(0, dom="new"), row(1, dom="old"), row(1, dom="later"), row(2, dom="more"), row(2, dom="later"), row(4)]
+    added = replace_input(store, [("pool", again), ("calibration", [row(2, dom="of another file"), row(5, dom="x")])])
+    assert (added["pool"].pairs, added["pool"].duplicates, added["pool"].new) == (4, 2, 1)
+    assert fields() == {
+        "b0": {"dom": "new"}, "b1": {"dom": "old"}, "b2": {"dom": "more"}, "b3": {"dom": "\u00e9"}, "b4": {},
+        "b5": {"dom": "x"},
+    }  # fmt: skip
+    replace_input(store, [("pool", first)])
+    assert fields()["b0"] == {"dom": "old"}
+    assert fields()["b2"] == {}
+    assert store.count("SELECT count(*) FROM other_fields") == 2, "only what differs is written"
 
 
 def test_a_failed_ingest_leaves_the_last_input(store: Store) -> None:
@@ -435,6 +460,29 @@ def test_labels_that_are_not_blind_never_calibrate(store: Store) -> None:
     (pair_id,) = store.rows("SELECT pair_id FROM pair")[0]
     add_labels(store, [Label(pair_id, "anna", Verdict.A, Origin.CALIBRATION, blind=False)])
     assert store.count("SELECT count(*) FROM calibration_label") == 0
+
+
+def test_tries_of_a_group_are_its_own_and_those_of_the_small_groups_it_was_among(store: Store) -> None:
+    def tried(name: str | None, n: int) -> GroupCalibration:
+        found = calibrate(
+            np.ones(n), np.ones(n, dtype=bool), np.ones(5), guarantee=Guarantee.FDR, alpha="0.1", delta="0.1"
+        )
+        return GroupCalibration(name, found)
+
+    def tries(name: str | None, n: int, labels: int) -> int:
+        return earlier_tries(store, JUDGE.judge_id, "bpe", "field", tried(name, n), labels)
+
+    for number, decision in enumerate(
+        [[(None, 40)], [(None, 45)], [("x", 60), (None, 20)], [("x", 60), (None, 30)], [("x", 70), (None, 30)]]
+    ):
+        add_calibration(
+            store, JUDGE.judge_id, [tried(*one) for one in decision], score="bpe", ties="error", group_by="field",
+            fingerprint=str(number),
+        )  # fmt: skip
+    assert tries("x", 70, 100) == 3, "60 labels of its own, 40 and 45 among the small ones; not those it had left"
+    assert tries(None, 30, 100) == 1
+    assert tries("y", 50, 42) == 1
+    assert tries("y", 50, 200) == 4, "40, 45, 20 and 30: y was always among the small ones"
 
 
 def test_the_second_writer_is_told_who_holds_the_store(store: Store, tmp_path: Path) -> None:

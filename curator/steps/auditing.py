@@ -27,13 +27,14 @@ def audit_result(store: Store) -> dict[str, Any] | None:
     when they were asked again is not used: they are only asked again where the judge disagrees.
 
     `low` and `high` are None while no label counts, and while some drawn pairs wait that others preceded for a reason:
-    pairs labelled because the judge once abstained on them are harder than those that wait.
+    pairs labelled because the judge once abstained on them are harder than those that wait, and pairs drawn from what a
+    stricter decision accepted are easier.
     """
     if (found := audits.audited(store)) is None:
         return None
     left_out = found.ties if Ties(found.ties_policy) is Ties.EXCLUDE else 0
     n, errors = found.labelled - left_out, found.errors - left_out
-    random = found.labelled == found.drawn or not found.earlier
+    random = found.labelled == found.drawn or not (found.earlier or found.sources > 1)
     low, high = clopper_pearson(errors, n, CONFIDENCE) if n and random else (None, None)
     return {
         "drawn": found.drawn,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from curator import bias, doubts
 from curator.bias import Bias
+from curator.combining import Missing
 from curator.conformal import Guarantee
 from curator.doubts import Doubt
 from curator.noise import annotator_noise
 from curator.options import Rule, Ties
 from curator.store import Store
 from curator.store import doubts as stored
-from curator.store.looks import earlier_looks
+from curator.store.looks import chosen_before, earlier_looks
+
+Answers = tuple[str, tuple[int, int], tuple[int, int]]
+"""A judge's name; of the calibration pairs, and of the pool, how many it answered and was to read."""
 
 
 def judge_bias(store: Store, judge_id: str, min_label_mass: float) -> Bias:
@@ -25,13 +29,14 @@ def judge_bias(store: Store, judge_id: str, min_label_mass: float) -> Bias:
 
 
 def find_doubts(
-    store: Store, rule: Rule, result: dict[str, Any], judges: Iterable[tuple[str, Bias]]
+    store: Store, rule: Rule, result: dict[str, Any], judges: Iterable[tuple[str, Bias]], answers: Sequence[Answers]
 ) -> list[dict[str, Any]]:
     """The doubts about a decision that was just made, for `run.json`.
 
     Args:
         result: what the decision came to; `threshold`, `calibration`, `queue`, `judges` and `panel` are used.
         judges: name and bias of each judge.
+        answers: of each judge.
     """
     rows, promised = result["calibration"], result["threshold"] is not None
     found: list[Doubt | None] = []
@@ -50,6 +55,9 @@ def find_doubts(
         found.append(doubts.waiting_draw(result["queue"]["calibration_draw"]))
         found.append(doubts.earlier_tries(rows["earlier_tries"]))
         found.append(doubts.earlier_looks(earlier_looks(store)))
+        found.append(doubts.chosen_before(chosen_before(store)))
+    if result["panel"] is not None and result["panel"]["missing"] == Missing.MEAN:
+        found += [doubts.uneven_answers(*one, judges=len(answers)) for one in answers]
     if result["panel"] is not None and result["panel"]["weights"] is None:
         found += [doubts.worse_than_a_coin(one["name"], one["right"], one["sided"]) for one in result["judges"]]
     for name, judge in judges:

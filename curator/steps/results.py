@@ -14,7 +14,7 @@ from curator.preference import entropy_at
 from curator.quality import accuracy, auroc
 from curator.steps.auditing import audit_result
 from curator.steps.deciding import Decided, Rows, groups
-from curator.steps.doubting import find_doubts, judge_bias
+from curator.steps.doubting import Answers, find_doubts, judge_bias
 from curator.steps.scoring import A, B, told_apart
 from curator.store import Store, views
 from curator.store.decisions import GroupCalibration, earlier_tries
@@ -45,7 +45,8 @@ def decision_result(store: Store, decided: Decided) -> Result:
             "accepted": sum(found.k for found in every), "accepted_errors": sum(found.errors for found in every),
             "fitted": int(np.count_nonzero(decided.scored.known.fits)), "prompts": prompts, "drawn": drawn,
             "earlier_tries": max(
-                earlier_tries(store, judge.judge_id, rule.score, rule.group_by, one) for one in decided.calibrations
+                earlier_tries(store, judge.judge_id, rule.score, rule.group_by, one, sum(found.n for found in every))
+                for one in decided.calibrations
             ),
         },
         "score": rule.score.value,
@@ -80,7 +81,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "tokens": sum(one["tokens"] for one in each),
         "cached_tokens": sum(one["cached_tokens"] for one in each),
     }  # fmt: skip
-    return {**result, "doubts": find_doubts(store, rule, result, biases)}
+    return {**result, "doubts": find_doubts(store, rule, result, biases, _answers(decided))}
 
 
 def _threshold(log_odds: float | None) -> Result | None:
@@ -138,6 +139,20 @@ def _judges(store: Store, decided: Decided) -> tuple[list[Result], list[tuple[st
             }
         )  # fmt: skip
     return found, biases
+
+
+def _answers(decided: Decided) -> list[Answers]:
+    """How much of what each judge was to read it answered, of the calibration rows and of the pool."""
+    found: list[Answers] = []
+    scored = decided.scored
+    for name, log_odds, read in zip(told_apart(scored.judges), scored.each, scored.combined.read, strict=True):
+        answered = read & ~np.isnan(log_odds)
+        rows, pool = (
+            (int(np.count_nonzero(answered & side)), int(np.count_nonzero(read & side)))
+            for side in (decided.rows.calibrates, decided.rows.pool)
+        )
+        found.append((name, rows, pool))
+    return found
 
 
 def _quality(rows: Rows, decided: Decided) -> Result:

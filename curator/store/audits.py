@@ -55,6 +55,7 @@ class Audited:
         accepted: accepted pairs that it is drawn from.
         labelled, errors, ties: of these, pairs with a label; with one that is not the judge's; with a tie.
         earlier: pairs that people had labelled for another reason, such as that the judge then abstained.
+        sources: decisions that some of the sample were drawn from, each for the first time.
         ties_policy: what a tie means for this decision, as `curator.options.Ties` has it.
     """
 
@@ -64,6 +65,7 @@ class Audited:
     errors: int
     ties: int
     earlier: int
+    sources: int
     ties_policy: str
 
 
@@ -78,8 +80,10 @@ def audited(store: Store) -> Audited | None:
         SELECT count(*), (SELECT count(*) FROM ({_ACCEPTED})), count(l.verdict),
                count(*) FILTER (l.verdict <> s.label), count(*) FILTER (l.verdict = 'tie'),
                count(*) FILTER (l.verdict IS NOT NULL AND asked.origin <> 'audit'),
+               count(DISTINCT audit.calibration_id),
                (SELECT max(ties) FROM calibration WHERE calibration_id = max(s.calibration_id))
-        FROM ({_SAMPLE}) s LEFT JOIN first_label l USING (pair_id) LEFT JOIN asked USING (pair_id)""",
+        FROM ({_SAMPLE}) s LEFT JOIN audit USING (pair_id) LEFT JOIN first_label l USING (pair_id)
+             LEFT JOIN asked USING (pair_id)""",
         values,
     )
     return Audited(*row) if row[0] else None

@@ -265,14 +265,31 @@ def add_calibration(
     return number
 
 
-def earlier_tries(store: Store, judge_id: str, score: str, group_by: str | None, tried: GroupCalibration) -> int:
-    """How often the same rule with the same judge and signal found no threshold before, on fewer labels."""
+def earlier_tries(
+    store: Store, judge_id: str, score: str, group_by: str | None, tried: GroupCalibration, labels: int
+) -> int:
+    """How often the same rule with the same judge and signal found no threshold before, on fewer labels.
+
+    A group may have been tried among the small ones before it had labels enough to be tried by itself.
+
+    Args:
+        labels: calibration rows of all groups.
+    """
     found = tried.found
     return store.count(
-        """SELECT count(DISTINCT n) FROM calibration
-        WHERE threshold IS NULL AND n > 0 AND n < ? AND judge_id = ? AND score = ? AND guarantee = ? AND alpha = ?
-          AND delta = ? AND group_by IS NOT DISTINCT FROM ? AND group_name IS NOT DISTINCT FROM ?""",
-        [
-            found.n, judge_id, score, found.guarantee.value, str(found.alpha), str(found.delta), group_by, tried.name,
-        ],
+        """WITH try AS (
+            SELECT *, sum(n) OVER decision AS labels, bool_or(group_name = $group) OVER decision AS by_itself
+            FROM calibration
+            WHERE judge_id = $judge AND score = $score AND guarantee = $guarantee AND alpha = $alpha AND delta = $delta
+              AND group_by IS NOT DISTINCT FROM $group_by
+            WINDOW decision AS (PARTITION BY calibration_id)
+        )
+        SELECT count(DISTINCT (group_name IS NULL, n)) FROM try
+        WHERE threshold IS NULL AND n > 0
+          AND CASE WHEN group_name IS NOT DISTINCT FROM $group THEN n < $n
+                   ELSE group_name IS NULL AND NOT coalesce(by_itself, false) AND labels < $labels END""",
+        {
+            "judge": judge_id, "score": score, "guarantee": found.guarantee.value, "alpha": str(found.alpha),
+            "delta": str(found.delta), "group_by": group_by, "group": tried.name, "n": found.n, "labels": labels,
+        },
     )  # fmt: skip

@@ -16,6 +16,9 @@ from curator.store.judgments import stored_judge
 
 _LOOKS = "looks at the labels"
 
+# Every word about the calibration pairs: a second vote does not undo that the first was there.
+_CALIBRATING = "human_label SEMI JOIN calibration_label USING (pair_id) SEMI JOIN input USING (pair_id)"
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -73,7 +76,23 @@ def add_look(store: Store, what: str) -> None:
 def earlier_looks(store: Store) -> dict[str, int]:
     """How often people looked, by what they looked at, with some of today's calibration labels already there."""
     looks = orjson.loads(store.setting(_LOOKS, "[]"))
-    (first,) = store.one(
-        "SELECT min(l.number) FROM input JOIN calibration_label USING (pair_id) JOIN label l USING (pair_id)"
-    )
+    (first,) = store.one(f"SELECT min(number) FROM {_CALIBRATING}")
     return {} if first is None else dict(Counter(look["what"] for look in looks if look["label"] >= first))
+
+
+def chosen_before(store: Store) -> int:
+    """How many other settings were decided on with some of today's calibration labels already there.
+
+    Settings are judge or panel, signal, guarantee, alpha, delta where it matters, what ties mean, and groups; those of
+    the latest calibration do not count, however often they were decided on.
+    """
+    return store.count(
+        f"""WITH setting AS (
+            SELECT calibration_id, n, recorded_at, row(
+                judge_id, score, guarantee, alpha, if(guarantee = 'pac', delta, NULL), ties, group_by) AS made
+            FROM calibration
+        )
+        SELECT count(DISTINCT made) FROM setting
+        WHERE n > 0 AND recorded_at >= (SELECT min(recorded_at) FROM {_CALIBRATING})
+          AND made IS DISTINCT FROM (SELECT arg_max(made, calibration_id) FROM setting)"""
+    )

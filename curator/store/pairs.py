@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ def replace_input(store: Store, sources: Iterable[tuple[str, Iterable[Pair]]]) -
 
     A pair that was decided about or reviewed before and comes back labelled was perhaps labelled because it is hard:
     its label is kept as a review label, whatever the role of its row. The calibration draw grows with the input.
+    Fields of a row that differ from those that the store knows of its pair take their place.
     """
     with store.transaction():
         store.rows("DELETE FROM input_row")
@@ -68,19 +70,21 @@ def input_number(store: Store) -> int:
 def _add(store: Store, role: str, pairs: Iterable[Pair]) -> Added:
     start, stored = store.count("SELECT count(*) FROM input_row"), store.count("SELECT count(*) FROM pair")
     store.rows("CREATE OR REPLACE TEMP TABLE row_label (position BIGINT, pair_id TEXT, verdict TEXT, name TEXT)")
+    store.rows("CREATE OR REPLACE TEMP TABLE other_fields (position BIGINT, pair_id TEXT, metadata TEXT)")
     known, position = _Known(store), start
     # DuckDB stores one chunk while Python reads the next; the transaction is of the connection, not of a thread.
     with ThreadPoolExecutor(1) as writer:
         writing: Future[None] | None = None
         for rows in _chunks(pairs):
-            fresh = pa.array(known.lacks(rows["pair_id"]))
+            fresh, changed = known.compare(rows)
             if writing is not None:
                 writing.result()
-            writing = writer.submit(_write, store, role, position, rows, fresh)
+            writing = writer.submit(_write, store, role, position, rows, fresh, changed)
             position += rows.num_rows
         if writing is not None:
             writing.result()
     _mark_duplicates(store)
+    _replace_fields(store)
     duplicates = store.count("SELECT count(*) FROM input_row WHERE role = ? AND duplicate", [role])
     labels = add_row_labels(store, "row_label")
     new = store.count("SELECT count(*) FROM pair") - stored
@@ -114,28 +118,47 @@ def _table(rows: list[tuple[object, ...]]) -> pa.Table:
 
 
 class _Known:
-    """The ids of stored pairs, 16 bytes each, to look up chunks in: no join of each chunk with all that is stored."""
+    """The ids of stored pairs, 16 bytes each, and hashes of their fields, 8 each, to look up chunks in.
+
+    So no chunk is joined with all that is stored.
+    """
 
     def __init__(self, store: Store) -> None:
-        found = [_bytes(batch["pair_id"]) for batch in store.stream("SELECT pair_id FROM pair", 100_000)]
-        self._ids = np.sort(np.concatenate(found)) if found else np.empty(0, "S16")
+        ids, fields = [np.empty(0, "S16")], [np.empty(0, np.uint64)]
+        for batch in store.stream("SELECT pair_id, md5_number_lower(metadata) AS fields FROM pair", 100_000):
+            ids.append(_bytes(batch["pair_id"]))
+            fields.append(batch["fields"].to_numpy())
+        every = np.concatenate(ids)
+        order = np.argsort(every)
+        self._ids, self._fields = every[order], np.concatenate(fields)[order]
 
-    def lacks(self, pair_ids: pa.ChunkedArray) -> NDArray[np.bool_]:
-        """Which of a chunk's ids are neither stored nor stand before in the chunk."""
-        ids = _bytes(pair_ids)
-        lacks = np.zeros(ids.size, dtype=bool)
+    def compare(self, rows: pa.Table) -> tuple[pa.Array, pa.Array]:
+        """Which rows of a chunk are of pairs that are neither stored nor stand before in it; which have other fields.
+
+        The latter are rows of stored pairs.
+        """
+        ids = _bytes(rows["pair_id"])
+        lacks, changed = np.zeros(ids.size, dtype=bool), np.zeros(ids.size, dtype=bool)
         lacks[np.unique(ids, return_index=True)[1]] = True
         if self._ids.size:
             at = np.minimum(np.searchsorted(self._ids, ids), self._ids.size - 1)
-            lacks &= self._ids[at] != ids
-        return lacks
+            stored = self._ids[at] == ids
+            lacks &= ~stored
+            fields = rows["metadata"].filter(pa.array(stored)).to_pylist()
+            changed[stored] = self._fields[at[stored]] != np.array([_hash(text) for text in fields], np.uint64)
+        return pa.array(lacks), pa.array(changed)
 
 
 def _bytes(pair_ids: pa.Array | pa.ChunkedArray) -> NDArray[np.bytes_]:
     return np.frombuffer(bytes.fromhex("".join(pair_ids.to_pylist())), "S16")
 
 
-def _write(store: Store, role: str, start: int, rows: pa.Table, fresh: pa.Array) -> None:
+def _hash(text: str) -> int:
+    """DuckDB's `md5_number_lower`."""
+    return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[8:], "little")
+
+
+def _write(store: Store, role: str, start: int, rows: pa.Table, fresh: pa.Array, changed: pa.Array) -> None:
     count = rows.num_rows
     position = pa.array(np.arange(start, start + count))
     store.append("pair", rows.select(_COLUMNS[:8]).filter(fresh))
@@ -144,6 +167,9 @@ def _write(store: Store, role: str, start: int, rows: pa.Table, fresh: pa.Array)
         "pair_id": rows["pair_id"], "source_id": rows["source_id"], "duplicate": pa.repeat(False, count),
     }  # fmt: skip
     store.append("input_row", pa.table(seen))
+    if changed.true_count:
+        other = {"position": position, "pair_id": rows["pair_id"], "metadata": rows["metadata"]}
+        store.append("other_fields", pa.table(other).filter(changed))
     if rows["verdict"].null_count < count:
         labels = {"position": position, "pair_id": rows["pair_id"], "verdict": rows["verdict"], "name": _names(rows)}
         store.append("row_label", pa.table(labels).filter(rows["verdict"].is_valid()))
@@ -171,4 +197,15 @@ def _mark_duplicates(store: Store) -> None:
         """DELETE FROM pair WHERE rowid IN (
             SELECT pair.rowid FROM pair JOIN repeated USING (pair_id)
             QUALIFY row_number() OVER (PARTITION BY pair_id ORDER BY pair.rowid) > 1)"""
+    )
+
+
+def _replace_fields(store: Store) -> None:
+    """Give known pairs the fields of their rows, where these differ: groups are made of what the input says now."""
+    if not store.count("SELECT count(*) FROM other_fields"):
+        return
+    store.rows(
+        """UPDATE pair SET metadata = other_fields.metadata
+        FROM other_fields JOIN input_row USING (position)
+        WHERE pair.pair_id = other_fields.pair_id AND NOT input_row.duplicate"""
     )
