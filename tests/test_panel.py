@@ -13,7 +13,7 @@ import pytest
 from curator.pair import JudgeInfo
 from curator.steps.scoring import told_apart
 from curator.store import open_store
-from tests.conftest import Cli, pairs, read_rows, write_rows
+from tests.conftest import Cli, judgments, pairs, read_rows, write_rows
 from tests.sglang_cpu import server
 
 PAIRS, LABELLED = 400, 200
@@ -113,6 +113,19 @@ def test_a_judge_that_failed_on_some_pairs(raw: Path, tmp_path: Path, missing: s
     assert got["judged"] == judged
     assert got["failed"] == PAIRS - judged
     assert (stored(raw.with_suffix(".curated")).get("p3") == pytest.approx(SMALL[3])) == (missing == "mean")
+
+
+def test_a_judge_that_failed_everywhere(raw: Path, tmp_path: Path, cli: Cli) -> None:
+    rows = [
+        {"id": f"p{i}", "judge": "broken", "order": order, "failed": True}
+        for i in range(PAIRS)
+        for order in ("ab", "ba")
+    ]
+    log = write_rows(tmp_path / "broken.jsonl", [*rows, *judgments(PAIRS, judge="works")])
+    assert cli("label", raw, "--judgments", log, "--judge", "broken") != 0
+    assert f"not judged   {PAIRS:,} of {PAIRS:,} pairs: {2 * PAIRS} x the log has no verdict" in cli.out
+    got = cli.json("label", raw, "--judgments", log, "--judge", "broken", "--judge", "works", "--missing", "mean")
+    assert (got["judged"], [judge["judged"] for judge in got["judges"]]) == (PAIRS, [0, PAIRS])
 
 
 def test_recalibrating_gives_what_labelling_gave(raw: Path, log: Path, cli: Cli) -> None:
