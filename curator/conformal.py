@@ -293,15 +293,19 @@ def accept(scores: ArrayLike, threshold: float | None) -> NDArray[np.bool_]:
     return np.asarray((values >= threshold) & ~np.isneginf(values), dtype=bool)
 
 
-def promise(calibration: Calibration, ties_left_out: bool = False) -> str:
+def promise(calibration: Calibration, ties_left_out: bool = False, ties: int = 0) -> str:
     """The sentence that was bought: what is true of this threshold, and no more.
 
     Args:
         ties_left_out: pairs that people call equal are no calibration rows, and nothing is said of such pairs.
+        ties: how many labelled pairs were left out so.
     """
     c, alpha = calibration, f"{float(calibration.alpha):g}"
     if not c.n:
-        return "No labelled pairs yet: nothing is promised, and nothing is auto-labelled."
+        none = f"No labelled pairs but {ties:,} ties, which are left out" if ties else "No labelled pairs yet"
+        return f"{none}: nothing is promised, and nothing is auto-labelled."
+    if not c.m:
+        return "No pair is left to label: all are calibration rows. Nothing is promised, and nothing is auto-labelled."
     if c.threshold is None:
         return f"No threshold keeps the {c.guarantee} promise at alpha {alpha}: nothing is auto-labelled."
     if c.guarantee is Guarantee.FDR:

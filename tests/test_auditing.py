@@ -219,6 +219,54 @@ def test_an_audit_is_of_all_groups_together(run: Run) -> None:
     assert run.audit()["labels"]["confident"] is not None
 
 
+SURELY = """
+    SELECT count(*) AS n FROM score JOIN label USING (pair_id) CROSS JOIN calibration
+    WHERE calibration_id = (SELECT max(calibration_id) FROM calibration)
+      AND abs(log_odds) >= threshold AND verdict IN ('a', 'b') AND (log_odds > 0) <> (verdict = 'a')
+"""
+
+
+def test_as_sure_as_the_threshold_means_the_latest_decision(run: Run, tmp_path: Path) -> None:
+    """Of its own judge, on its own scale: another one in the store that is less sure takes nothing away."""
+    wrong = len(MISTAKEN & set(range(LABELLED)))
+    run.label()
+    assert run.audit()["labels"]["confident"] == wrong == run.sql(SURELY)[0]["n"] == 2
+    other = write_rows(tmp_path / "other.jsonl", judgments(PAIRS, 0.55, wrong=MISTAKEN, judge="other"))
+    run.cli("label", run.raw, "--judgments", other)
+    run.label()
+    labels = run.audit()["labels"]
+    assert labels["confident"] == wrong == run.sql(SURELY)[0]["n"]
+    assert [row["judges"] for row in labels["listed"]] == [2] * len(labels["listed"])
+    run.cli("calibrate", "--db", run.db, "--alpha", "0.001")
+    assert run.audit()["labels"]["confident"] is None, "no threshold"
+
+
+def test_bare_verdicts_reach_their_threshold(cli: Cli, tmp_path: Path) -> None:
+    """They are infinitely sure, and so may the threshold be."""
+    raw = write_rows(tmp_path / "raw.jsonl", pairs(60, labelled=40))
+    log = write_rows(tmp_path / "log.jsonl", judgments(60, 1.0, wrong=[7]))
+    result = cli.json("label", raw, "--judgments", log)
+    assert result["threshold"]["log_odds"] == "inf"
+    assert cli.json("audit", "--db", tmp_path / "raw.curated" / "curator.duckdb")["labels"]["confident"] == 1
+
+
+def test_each_group_has_its_own_threshold(cli: Cli, tmp_path: Path) -> None:
+    """A judge is surer in one group than in the other; in each its mistakes are as sure as the rest."""
+    rows = [{**row, "topic": "xy"[i % 4 // 2]} for i, row in enumerate(pairs(400, labelled=200))]
+    sure, less = judgments(400, 0.95, wrong=[4, 8]), judgments(400, 0.7, wrong=[3, 7, 11])
+    log = [(sure, less)[i // 2 % 4 // 2][i] for i in range(800)]
+    raw = write_rows(tmp_path / "raw.jsonl", rows)
+    result = cli.json(
+        "label", raw, "--judgments", write_rows(tmp_path / "log.jsonl", log), "--group-by", "topic", "--group-min", 50
+    )
+    assert [round(group["threshold"]["log_odds"], 3) for group in result["groups"]] == [2.944, 0.847]
+    db = tmp_path / "raw.curated" / "curator.duckdb"
+    labels = cli.json("audit", "--db", db)["labels"]
+    assert (labels["contradicted"], labels["confident"]) == (5, 5)
+    cli("audit", "--db", db)
+    assert "5 contradicted (5 as surely as the threshold)" in cli.out
+
+
 def test_one_pair_at_least_is_drawn(run: Run) -> None:
     result = run.label("--audit", "0.0000001")
     assert (result["audit"]["drawn"], result["queue"]["audit"]) == (1, 1)
@@ -263,6 +311,9 @@ def test_ties_are_errors_or_left_out_and_skips_are_always_errors(run: Run, polic
     rows = run.dataset()
     assert [tasks[i]["pair_id"] in rows for i in range(5)] == [False, False, False, True, True]
     assert rows[tasks[3]["pair_id"]]["label_source"] == "auto"
+    assert run.cli.json("status", "--db", run.db)["auto_labelled"] == sum(
+        row["label_source"] == "auto" for row in rows.values()
+    )
 
 
 def test_what_is_missing_is_said(run: Run) -> None:

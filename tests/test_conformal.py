@@ -550,6 +550,20 @@ def test_without_a_threshold_there_is_no_promise(rule: Guarantee) -> None:
     assert "at least" not in text
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_where_nothing_is_left_to_label_that_is_said(rule: Guarantee) -> None:
+    text = promise(run(rule, [(1.0, False)] * 400, [], "0.1", "0.1"))
+    assert text.startswith("No pair is left to label")
+    assert "at most" not in text
+    assert "No threshold" not in text
+
+
+def test_ties_that_were_left_out_are_labels_too() -> None:
+    none = run(Guarantee.FDR, [], [1.0], "0.1", "0.1")
+    assert promise(none).startswith("No labelled pairs yet")
+    assert promise(none, True, 20).startswith("No labelled pairs but 20 ties, which are left out: nothing is promised")
+
+
 def test_docstrings() -> None:
     result = doctest.testmod(module)
     assert result.attempted >= 5

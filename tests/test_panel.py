@@ -13,7 +13,7 @@ import pytest
 from curator.pair import JudgeInfo
 from curator.steps.scoring import told_apart
 from curator.store import open_store
-from tests.conftest import Cli, pairs, read_rows, write_rows
+from tests.conftest import Cli, judgments, pairs, read_rows, write_rows
 from tests.sglang_cpu import server
 
 PAIRS, LABELLED = 400, 200
@@ -146,6 +146,19 @@ def test_a_field_that_has_changed_since_the_pairs_were_first_read(raw: Path, log
     got = cli.json(*both(write_rows(raw, rows), log, "--group-by", "domain"))
     assert [one["group"] for one in got["groups"]] == ["chat", "new"]
     assert [one["n"] for one in got["groups"]] == [106, 94]
+
+
+def test_a_judge_that_failed_everywhere(raw: Path, tmp_path: Path, cli: Cli) -> None:
+    rows = [
+        {"id": f"p{i}", "judge": "broken", "order": order, "failed": True}
+        for i in range(PAIRS)
+        for order in ("ab", "ba")
+    ]
+    log = write_rows(tmp_path / "broken.jsonl", [*rows, *judgments(PAIRS, judge="works")])
+    assert cli("label", raw, "--judgments", log, "--judge", "broken") != 0
+    assert f"not judged   {PAIRS:,} of {PAIRS:,} pairs: {2 * PAIRS} x the log has no verdict" in cli.out
+    got = cli.json("label", raw, "--judgments", log, "--judge", "broken", "--judge", "works", "--missing", "mean")
+    assert (got["judged"], [judge["judged"] for judge in got["judges"]]) == (PAIRS, [0, PAIRS])
 
 
 def test_recalibrating_gives_what_labelling_gave(raw: Path, log: Path, cli: Cli) -> None:

@@ -87,6 +87,44 @@ def test_ties_of_people_are_left_out_where_that_is_wished(cli: Cli, log: Path, t
     assert (rows["n"], rows["errors"], rows["accepted"], rows["accepted_errors"]) == (24, 0, 24, 0)
 
 
+def test_where_every_label_is_a_tie_that_is_said(cli: Cli, log: Path, tmp_path: Path) -> None:
+    """Alone, and beside labels that name a side."""
+    label = ("label", tmp_path / "raw.jsonl", "--judgments", log, "--ties", "exclude")
+    raw = write_rows(tmp_path / "raw.jsonl", ({**row, "label": row["label"] and "tie"} for row in raw_rows()))
+    result = cli.json(*label)
+    assert first_error("run", result) is None
+    assert (result["calibration"]["n"], result["calibration"]["ties_left_out"]) == (0, 30)
+    assert result["promise"].startswith("No labelled pairs but 30 ties, which are left out")
+    cli(*label)
+    assert "30 more are ties, and left out" in cli.out
+    assert "pairs yet" not in cli.out
+
+    write_rows(raw, raw_rows("tie"))
+    label = (*label, "--out", tmp_path / "some")
+    assert cli.json(*label)["calibration"]["ties_left_out"] == 6
+    assert cli.json(*label[:-4], *label[-2:])["calibration"]["ties_left_out"] == 0, "ties: error"
+
+
+def test_a_judges_tie_contradicts_no_label(cli: Cli, tmp_path: Path) -> None:
+    """What it leaves for a and b, however unevenly, is no more than that."""
+    rows = pairs(40, labelled=40)
+    said = {"p0": (0.005, 0.9), "p2": (0.3, 0.0), "p4": (0.2, 0.1), "p6": (0.2, 0.35)}
+    log = [
+        {"id": row["id"], "judge": "j", "order": order, "p_a": p_a, "p_tie": p_tie}
+        for i, row in enumerate(rows) for p_a, p_tie in [said.get(row["id"], ((0.9, 0.05), (0.05, 0.05))[i % 2])]
+        for order in ("ab", "ba")
+    ]  # fmt: skip
+    raw = write_rows(tmp_path / "raw.jsonl", rows)
+    cli("label", raw, "--judgments", write_rows(tmp_path / "log.jsonl", log))
+    labels = cli.json("audit", "--db", tmp_path / "raw.curated" / "curator.duckdb")["labels"]
+    assert (labels["judged"], labels["contradicted"], labels["ambiguous"]) == (40, 2, 2)
+    contradicted = [row for row in labels["listed"] if row["reading"] == "contradicted"]
+    # b has .7, with a tie of .1 beside it, and .45 with .35, which is no preference.
+    assert [row["line"] for row in contradicted] == [3, 5]
+    assert [row["preference"] for row in labels["listed"]] == pytest.approx([0.3, 0.3, 0.5, 0.5])
+    assert [row["strength"] for row in contradicted] == pytest.approx([math.log(3 / 7)] * 2)
+
+
 def test_the_orders_are_averaged_in_pair_identity_over_all_three(cli: Cli, tmp_path: Path) -> None:
     """As a probability, as logarithms, and beside a row that knows no tie; the scores are those of the definition."""
     rows = pairs(4, labelled=1)

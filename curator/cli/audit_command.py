@@ -72,7 +72,7 @@ def _summary(result: dict[str, Any]) -> list[str]:
     from curator.intervals import audit_sentence
 
     labels, again = result["labels"], result["labels"]["rechecks"]
-    sure = "" if labels["confident"] is None else f" ({labels['confident']:,} by judges as sure as the threshold)"
+    sure = "" if labels["confident"] is None else f" ({labels['confident']:,} as surely as the threshold)"
     lines = [
         f"labels       {labels['judged']:,} of {labels['labelled']:,} human preferences are judged in both orders: "
         f"{labels['contradicted']:,} contradicted{sure}, {labels['ambiguous']:,} ambiguous"

@@ -25,7 +25,7 @@ def command(db: Path, as_json: bool) -> None:
     from curator.store import open_store, views
 
     with open_store(db, create=False) as store:
-        counts = views.counts(store)
+        counts = {**views.counts(store), "auto_labelled": views.dataset_counts(store)["auto"]}
         latest = views.latest_run(store)
         audit = audit_result(store)
     if as_json:

@@ -43,7 +43,9 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
     if rows["n"]:
         lines.append(f"calibration  {rows['n']:,} labelled pairs, the judge not right on {rows['errors']:,}")
     else:
-        lines.append("calibration  no labelled pairs yet")
+        lines.append(f"calibration  no labelled pairs{'' if rows['ties_left_out'] else ' yet'}")
+    if rows["ties_left_out"]:
+        lines.append(f"             {rows['ties_left_out']:,} more are ties, and left out")
     if rows["fitted"]:
         lines.append(f"             {rows['fitted']:,} more were fitted on, and do not calibrate")
     if (threshold := result["threshold"]) is not None and not result["groups"]:

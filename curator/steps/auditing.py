@@ -9,7 +9,7 @@ import numpy as np
 from curator.contradictions import KINDS, Kind, contradictions, strength
 from curator.intervals import clopper_pearson
 from curator.options import Ties
-from curator.preference import preference
+from curator.signals import Replies, Signal, of_judge
 from curator.store import Store, audits
 
 CONFIDENCE = 0.95
@@ -55,20 +55,22 @@ def doubtful_labels(store: Store, min_label_mass: float, top: int) -> dict[str, 
     Every judge that judged a pair in both orders has a say. `preference` is the mean of their probabilities that the
     response people chose is better, `spread` the standard deviation over judges, `strength` the mean of the log-odds. A
     label is ambiguous where the preference is no further from one half than the spread, and else contradicted where it
-    is below. Ties and skips are nobody's preference and are not doubted.
+    is below. Ties and skips are nobody's preference and are not doubted. `confident` are the contradicted pairs that
+    the latest decision's own score puts on the other side, as surely as the threshold of their group.
     """
     replies = audits.replies_to_labelled(store, min_label_mass)
     pair = replies["pair"].to_numpy()
     shown, first = np.unique(pair, return_index=True)
     said_a = np.asarray(replies["verdict"].to_numpy(zero_copy_only=False) == "a", dtype=bool)
-    odds = preference(replies["d_ab"].to_numpy(), replies["d_ba"].to_numpy()).log_odds
+    said = Replies(*(replies[name].to_numpy() for name in ("d_ab", "d_ba", "tie_ab", "tie_ba")))
+    odds = of_judge(Signal.BPE, said)
     found = strength(pair, np.where(said_a, odds, -odds), shown.size)
     ambiguous, contradicted = found.ambiguous, found.contradicted
     doubtful = np.flatnonzero(contradicted | ambiguous)
     chosen = doubtful[np.lexsort((found.log_odds[doubtful], ambiguous[doubtful]))][:top]
     ids = replies["pair_id"].take(first[chosen]).to_pylist()
     details = audits.pair_details(store, ids, SHOWN)
-    threshold = audits.threshold(store)
+    surely = audits.surely_contradicted(store)
     listed = [
         {
             "pair_id": pair_id,
@@ -88,8 +90,8 @@ def doubtful_labels(store: Store, min_label_mass: float, top: int) -> dict[str, 
         "contradicted": int(np.count_nonzero(contradicted)),
         "ambiguous": int(np.count_nonzero(ambiguous)),
         "confident": None
-        if threshold is None
-        else int(np.count_nonzero(contradicted & (-found.log_odds >= threshold))),
+        if surely is None
+        else len(surely.intersection(replies["pair_id"].take(first[contradicted]).to_pylist())),
         "rechecks": audits.rechecked(store),
         "listed": listed,
     }

@@ -17,7 +17,7 @@ from curator.conformal import accept, calibrate
 from curator.options import Rule, Ties
 from curator.pair import JudgeInfo
 from curator.sizing import labels_missing
-from curator.steps.scoring import A, B, Scored, panel_of, score_input
+from curator.steps.scoring import TIE, A, B, Scored, panel_of, score_input
 from curator.store import Store
 from curator.store.decisions import (
     GroupCalibration,
@@ -40,6 +40,7 @@ class Rows:
         label: the judges' label as a code of `VERDICTS`; 0 where they have none.
         wrong: whether that is not the human verdict.
         calibrates, pool: the calibration rows, and the pairs that the promise is about.
+        left_out: pairs that would calibrate, did people not call them equal.
     """
 
     sureness: Floats
@@ -47,6 +48,7 @@ class Rows:
     wrong: Bools
     calibrates: Bools
     pool: Bools
+    left_out: Bools
 
     @classmethod
     def of(cls, log_odds: Floats, scored: Scored, ties: Ties) -> Rows:
@@ -56,10 +58,12 @@ class Rows:
         none = np.isnan(log_odds) | (log_odds == 0)
         label = np.select([none, log_odds > 0], [np.int8(0), A], B)
         calibrates = known.calibrates & ~known.fits
+        left_out = np.zeros_like(calibrates)
         if ties is Ties.EXCLUDE:
+            left_out = calibrates & (known.verdict == TIE)
             calibrates = calibrates & np.isin(known.verdict, [A, B])
         sureness = np.where(none, -np.inf, np.abs(log_odds))
-        return cls(sureness, label, label != known.verdict, calibrates, known.in_pool & ~known.calibrates)
+        return cls(sureness, label, label != known.verdict, calibrates, known.in_pool & ~known.calibrates, left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
             rows.sureness[uses], rows.wrong[uses], rows.sureness[pool],
             guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
         )  # fmt: skip
-        calibrations.append(GroupCalibration(name, found))
+        calibrations.append(GroupCalibration(name, found, int(np.count_nonzero(rows.left_out & here))))
         accepted[here] = accept(rows.sureness[here], found.threshold)
         if found.threshold is None:
             more = labels_missing(rows.sureness[uses], rows.wrong[uses], rule.guarantee, rule.alpha, rule.delta)

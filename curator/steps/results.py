@@ -43,6 +43,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "calibration": {
             "n": sum(found.n for found in every), "errors": sum(found.n_errors for found in every),
             "accepted": sum(found.k for found in every), "accepted_errors": sum(found.errors for found in every),
+            "ties_left_out": sum(one.ties_left_out for one in decided.calibrations),
             "fitted": int(np.count_nonzero(decided.scored.known.fits)), "prompts": prompts, "drawn": drawn,
             "earlier_tries": max(
                 earlier_tries(store, judge.judge_id, rule.score, rule.group_by, one, sum(found.n for found in every))
@@ -95,7 +96,7 @@ def _group(one: GroupCalibration, rule: Rule) -> Result:
     return {
         "group": one.name, "n": found.n, "errors": found.n_errors, "pool": found.m,
         "threshold": _threshold(found.threshold), "accepted": found.accepted, "coverage": found.coverage,
-        "promise": promise(found, rule.ties is Ties.EXCLUDE),
+        "promise": promise(found, rule.ties is Ties.EXCLUDE, one.ties_left_out),
     }  # fmt: skip
 
 
@@ -104,13 +105,14 @@ def group_promise(decided: Decided) -> str:
     every, rule = decided.calibrations, decided.rule
     aside = rule.ties is Ties.EXCLUDE
     if rule.group_by is None:
-        return promise(every[0].found, aside)
+        return promise(every[0].found, aside, every[0].ties_left_out)
     bought = [one.found for one in every if one.found.threshold is not None]
     if not bought:
-        return promise(max((one.found for one in every), key=lambda found: found.n), aside)
+        telling = max((one.found for one in every), key=lambda found: (found.m > 0, found.n))
+        return promise(telling, aside, sum(one.ties_left_out for one in every))
     return (
         f"Within each group of {rule.group_by!r} that has a threshold ({len(bought)} of {len(every)}), and not "
-        f"over all groups together: {promise(bought[0], aside)}"
+        f"over all groups together: {promise(max(bought, key=lambda found: found.m), aside)}"
     )
 
 

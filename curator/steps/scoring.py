@@ -20,7 +20,7 @@ from curator.store.judgments import PANEL, members
 
 Floats = NDArray[np.float64]
 
-A, B = np.int8(VERDICTS.index("a")), np.int8(VERDICTS.index("b"))
+A, B, TIE = (np.int8(VERDICTS.index(verdict)) for verdict in ("a", "b", "tie"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from curator.prompts import prompt_from_json
 from curator.store.connection import Store
+from curator.store.decisions import GROUP, ODDS, TIE, group_path
 
 _ACCEPTED = """
     SELECT pair_id, label, calibration_id,
@@ -20,6 +21,8 @@ _ACCEPTED = """
 
 _SAMPLE = f"SELECT * FROM ({_ACCEPTED}) QUALIFY chance <= greatest($share, min(chance) OVER ())"
 """Those of them whose number is small; one at least. Whenever a pair comes to be accepted its chance is the same."""
+
+_LATEST = "(SELECT max(calibration_id) FROM calibration)"
 
 _SHARE = "SELECT coalesce(max(share), 0) FROM audit"
 
@@ -93,21 +96,21 @@ def replies_to_labelled(store: Store, min_label_mass: float) -> pa.Table:
     """What every judge said, in both orders, about the pairs of the input on which people prefer a response.
 
     Returns:
-        Columns pair (0, 1, ... in input order), pair_id, verdict (a or b), d_ab, d_ba (logprob(a) - logprob(b)).
+        Columns pair (0, 1, ... in input order), pair_id, verdict (a or b), d_ab, d_ba (logprob(a) - logprob(b)),
+        tie_ab, tie_ba (P(equal), 0 of a judge that has no label for that).
     """
     return store.arrow(
-        """WITH reply AS (
+        f"""WITH reply AS (
             SELECT pair_id, position, l.verdict, judge_id,
-                   max(odds) FILTER (pair_order = 'ab') AS d_ab, max(odds) FILTER (pair_order = 'ba') AS d_ba
+                   max(odds) FILTER (pair_order = 'ab') AS d_ab, max(odds) FILTER (pair_order = 'ba') AS d_ba,
+                   max(tie) FILTER (pair_order = 'ab') AS tie_ab, max(tie) FILTER (pair_order = 'ba') AS tie_ba
             FROM input JOIN label l USING (pair_id) JOIN (
-                -- A certain tie leaves nothing to a nor to b, and no preference between them.
-                SELECT *, if(logprob_tie IS NOT NULL AND logprob_a = logprob_b, 0, logprob_a - logprob_b) AS odds
-                FROM judgment
+                SELECT *, if(logprob_tie IS NULL, logprob_a - logprob_b, {ODDS}) AS odds, {TIE} AS tie FROM judgment
             ) USING (pair_id)
             WHERE l.verdict IN ('a', 'b') AND status = 'ok' AND coalesce(label_mass, 1) >= $mass
             GROUP BY ALL
         )
-        SELECT dense_rank() OVER (ORDER BY position) - 1 AS pair, pair_id, verdict, d_ab, d_ba
+        SELECT dense_rank() OVER (ORDER BY position) - 1 AS pair, pair_id, verdict, d_ab, d_ba, tie_ab, tie_ba
         FROM reply WHERE NOT isnan(d_ab) AND NOT isnan(d_ba) ORDER BY position, judge_id""",
         {"mass": min_label_mass},
     )
@@ -118,13 +121,27 @@ def preferred_by_people(store: Store) -> int:
     return store.count("SELECT count(*) FROM input JOIN label USING (pair_id) WHERE verdict IN ('a', 'b')")
 
 
-def threshold(store: Store) -> float | None:
-    """The least |log-odds| that the latest calibration accepts, in every group; None: it ranks by another signal."""
-    (value,) = store.one(
-        """SELECT max(threshold) FROM calibration
-        WHERE score = 'bpe' AND calibration_id = (SELECT max(calibration_id) FROM calibration)"""
+def surely_contradicted(store: Store) -> frozenset[str] | None:
+    """Pairs that the latest decision would accept with the response that people did not choose.
+
+    Each pair's score is compared with the threshold of its own group, whatever signal both are of. None: no group has
+    a threshold.
+    """
+    by, some = store.one(
+        f"SELECT max(group_by), count(threshold) > 0 FROM calibration WHERE calibration_id = {_LATEST}"
     )
-    return None if value is None else float(value)
+    if not some:
+        return None
+    rows = store.rows(
+        f"""WITH latest AS (SELECT group_name, threshold FROM calibration WHERE calibration_id = {_LATEST})
+        SELECT pair_id FROM input JOIN label USING (pair_id) JOIN score USING (pair_id) JOIN pair USING (pair_id)
+             LEFT JOIN latest own ON own.group_name = {GROUP}
+             LEFT JOIN latest others ON others.group_name IS NULL
+        WHERE verdict = if(log_odds > 0, 'b', 'a')
+          AND abs(log_odds) >= if(own.group_name IS NULL, others.threshold, own.threshold)""",
+        {"path": "$" if by is None else group_path(by)},
+    )
+    return frozenset(row[0] for row in rows)
 
 
 def pair_details(store: Store, pair_ids: Sequence[str], characters: int) -> dict[str, dict[str, Any]]:

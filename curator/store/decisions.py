@@ -29,8 +29,8 @@ GROUP = "json_extract_string(metadata, $path)"
 """The value of a field of the raw row, in SQL; $path is that of `group_path`."""
 
 # The share of "equal" among the labels, each infinite logarithm by itself: of them, differences are not numbers.
-_TIE = """CASE WHEN logprob_tie IS NULL OR isinf(logprob_tie) THEN 0
-               ELSE 1 / (1 + exp(logprob_a - logprob_tie) + exp(logprob_b - logprob_tie)) END"""
+TIE = """CASE WHEN logprob_tie IS NULL OR isinf(logprob_tie) THEN 0
+              ELSE 1 / (1 + exp(logprob_a - logprob_tie) + exp(logprob_b - logprob_tie)) END"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def judged_pairs(
             odds = ODDS if judge_id in with_ties else "logprob_a - logprob_b"
             columns[f"d_{order}_{name}"] = f"max({odds}) {said}"
             if judge_id in with_ties:
-                columns[f"tie_{order}_{name}"] = f"max({_TIE}) {said}"
+                columns[f"tie_{order}_{name}"] = f"max({TIE}) {said}"
             if judge_id in with_stated:
                 columns[f"stated_{order}_{name}"] = f"max(stated_p_a) {said}"
     grouped = group_by is not None
@@ -225,10 +225,12 @@ class GroupCalibration:
     Attributes:
         name: the value that the pairs have in common; None: all pairs, or those of the small groups together.
         found: what the rule made of it.
+        ties_left_out: labelled pairs that would calibrate, were they no ties.
     """
 
     name: str | None
     found: Calibration
+    ties_left_out: int = 0
 
 
 def add_calibration(

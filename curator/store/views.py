@@ -134,7 +134,6 @@ def counts(store: Store) -> dict[str, Any]:
                count(*) FILTER (c.pair_id IS NOT NULL) AS calibration_labels,
                count(*) FILTER (s.pair_id IS NOT NULL) AS judged,
                count(*) FILTER (s.p_tie > s.p_a AND s.p_tie > s.p_b) AS judge_ties,
-               count(*) FILTER (l.verdict IS NULL AND d.decision = 'accept') AS auto_labelled,
                count(*) FILTER ({_WAITS}) AS waiting,
                count(*) FILTER (l.verdict IS NULL AND draw.pair_id IS NOT NULL) AS waiting_for_calibration,
                count(*) FILTER (l.verdict IS NULL AND draw.pair_id IS NULL AND audit.pair_id IS NOT NULL
