@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -200,8 +201,14 @@ def test_the_other_commands(raw: Path, log: Path, cli: Cli, tmp_path: Path) -> N
 
     assert cli.json("export", "--db", db, "--out", tmp_path / "again")["auto"] == 30
     first = tmp_path / "raw.curated" / "dataset"
-    for name in ("README.md", "data/train-00000-of-00001.parquet"):
-        assert (tmp_path / "again" / name).read_bytes() == (first / name).read_bytes()
+    parquet = "data/train-00000-of-00001.parquet"
+    assert (tmp_path / "again" / parquet).read_bytes() == (first / parquet).read_bytes()
+    # The card is the same but for one thing: that other settings were decided on in between.
+    card, doubts = re.subn(
+        r"## Doubts\n.*?(?=## )", "", (tmp_path / "again" / "README.md").read_text(), flags=re.DOTALL
+    )
+    assert doubts == 1
+    assert card == (first / "README.md").read_text()
     assert cli("export", "--db", db, "--out", tmp_path) == 1
     assert "with other things in it" in cli.err
     assert cli.json("queue", "--db", db, "--out", tmp_path / "people")["tasks"] == 0

@@ -314,7 +314,7 @@ def test_groups_in_summary_and_card(raw: Path, log: Path, cli: Cli) -> None:
     assert "(all others)" in cli.out
     card = (raw.with_suffix(".curated") / "dataset" / "README.md").read_text()
     assert "| chat | 94 |" in card
-    assert "No threshold keeps the fdr promise" in card
+    assert "No pair is left to label" in card
 
 
 def test_groups_that_labels_cannot_help_ask_for_none(raw: Path, log: Path, cli: Cli) -> None:
