@@ -224,11 +224,13 @@ def test_a_file_too_many_in_the_data_set(run: Run) -> None:
 def test_whoever_writes_to_the_store_undoes_it(run: Run, cli: Cli) -> None:
     first = run()
     assert cli("calibrate", "--db", run.out / "curator.duckdb", "--alpha", "0.01") == 4
-    assert run() == first
+    noted = run()
     assert LAST not in run.err
+    assert [doubt["name"] for doubt in noted["doubts"]] == ["chosen before"]
+    assert {**noted, "doubts": []} == first
     with duckdb.connect(str(run.out / "curator.duckdb")) as db:
         db.execute("DELETE FROM decision")
-    assert run() == first
+    assert run() == noted
     assert LAST not in run.err
     assert cli("status", "--db", run.out / "curator.duckdb") == 0
     run()
