@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from curator import __version__
 from curator.combining import Combined, Panel, combine
-from curator.conformal import calibrate
 from curator.errors import StoreError
 from curator.intervals import clopper_pearson
 from curator.options import Rule
 from curator.pair import JudgeInfo
-from curator.preference import entropy_at
 from curator.quality import accuracy, auprc, auroc, ece
 from curator.signals import Signal, of_judge, of_replies, p_right
-from curator.steps.deciding import Rows, groups
+from curator.steps.deciding import Rows, calibrated, shown_threshold
 from curator.steps.scoring import A, B, Scored, panel_of, read_replies, score_input, score_judges
 from curator.store import Store
 from curator.store.judgments import latest_judge, members
@@ -166,19 +164,11 @@ def _rows(store: Store, odds: Floats, scored: Scored, rule: Rule) -> Rows:
 
 def _accepted(scored: Scored, rows: Rows, rule: Rule) -> dict[str, Any]:
     """What the rule accepts, over all groups; the threshold is that of the least sure pair."""
-    found = [
-        calibrate(
-            rows.sureness[rows.calibrates & here], rows.wrong[rows.calibrates & here], rows.sureness[rows.pool & here],
-            guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
-        )
-        for _, here in groups(scored, rule)
-    ]  # fmt: skip
+    found = [made for _, _, made in calibrated(scored, rows, rule)]
     lowest = min((one.threshold for one in found if one.threshold is not None), default=None)
     accepted, pool = sum(one.accepted for one in found), sum(one.m for one in found)
     return {
-        "threshold": None if lowest is None else {
-            "bpe": entropy_at(lowest), "log_odds": lowest if np.isfinite(lowest) else "inf",
-        },
+        "threshold": shown_threshold(lowest),
         "accepted": accepted, "coverage": accepted / pool if pool else 0.0,
         "calibration_accepted": sum(one.k for one in found), "calibration_errors": sum(one.errors for one in found),
     }  # fmt: skip

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curator.conformal import accept, calibrate
+from curator.conformal import Calibration, accept, calibrate
 from curator.options import Rule, Ties
 from curator.pair import JudgeInfo
+from curator.preference import entropy_at
 from curator.sizing import labels_missing
 from curator.steps.scoring import TIE, A, B, Scored, panel_of, score_input
 from curator.store import Store
@@ -92,6 +93,10 @@ class Decided:
     def pool(self) -> int:
         return sum(one.found.m for one in self.calibrations)
 
+    @property
+    def coverage(self) -> float:
+        return self.accepted / self.pool if self.pool else 0.0
+
 
 def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
     """Score every pair of the input, calibrate, and accept or abstain.
@@ -105,12 +110,8 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
     rows = Rows.of(log_odds, scored, rule.ties)
     calibrations, accepted = [], np.zeros(answered.size, dtype=bool)
     missing: list[tuple[bool, int]] = []
-    for name, here in groups(scored, rule):
-        uses, pool = rows.calibrates & here, rows.pool & here
-        found = calibrate(
-            rows.sureness[uses], rows.wrong[uses], rows.sureness[pool],
-            guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
-        )  # fmt: skip
+    for name, here, found in calibrated(scored, rows, rule):
+        uses = rows.calibrates & here
         calibrations.append(GroupCalibration(name, found, int(np.count_nonzero(rows.left_out & here))))
         accepted[here] = accept(rows.sureness[here], found.threshold)
         if found.threshold is None:
@@ -132,6 +133,26 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
     judged = int(np.count_nonzero(answered & known.in_pool))
     within_reach = [more for possible, more in missing if possible] or [more for _, more in missing]
     return Decided(judge, rule, scored, rows, calibrations, judged, _complete(scored), max(within_reach, default=None))
+
+
+def calibrated(scored: Scored, rows: Rows, rule: Rule) -> list[tuple[str | None, Bools, Calibration]]:
+    """What the rule makes of each group: its name, its pairs and the calibration. Nothing is stored."""
+    found = []
+    for name, here in groups(scored, rule):
+        uses, pool = rows.calibrates & here, rows.pool & here
+        made = calibrate(
+            rows.sureness[uses], rows.wrong[uses], rows.sureness[pool],
+            guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
+        )  # fmt: skip
+        found.append((name, here, made))
+    return found
+
+
+def shown_threshold(log_odds: float | None) -> dict[str, Any] | None:
+    """A threshold as `run.json` has it."""
+    if log_odds is None:
+        return None
+    return {"bpe": entropy_at(log_odds), "log_odds": log_odds if np.isfinite(log_odds) else "inf"}
 
 
 def _to_label(more: int, here: Bools, fitted: float) -> int:

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from curator.bias import Bias
-from curator.conformal import calibrate, promise
+from curator.conformal import promise
 from curator.options import Rule, Ties
-from curator.preference import entropy_at
 from curator.quality import accuracy, auroc
 from curator.steps.auditing import audit_result
-from curator.steps.deciding import Decided, Rows, groups
+from curator.steps.deciding import Decided, Rows, calibrated, shown_threshold
 from curator.steps.doubting import Answers, find_doubts, judge_bias
 from curator.steps.scoring import A, B, told_apart
 from curator.store import Store, views
@@ -55,13 +54,13 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "alpha": float(rule.alpha),
         "delta": float(rule.delta),
         "ties": rule.ties.value,
-        "threshold": _threshold(min(cuts, default=None)),
+        "threshold": shown_threshold(min(cuts, default=None)),
         "group_by": rule.group_by,
         "groups": None if rule.group_by is None else [_group(one, rule) for one in decided.calibrations],
         "pool": decided.pool,
         "accepted": decided.accepted,
         "abstained": decided.pool - decided.accepted,
-        "coverage": decided.accepted / decided.pool if decided.pool else 0.0,
+        "coverage": decided.coverage,
         "labels_missing": decided.missing,
         "labelled": counts["labelled"],
         "dataset": views.dataset_counts(store),
@@ -85,17 +84,11 @@ def decision_result(store: Store, decided: Decided) -> Result:
     return {**result, "doubts": find_doubts(store, rule, result, biases, _answers(decided))}
 
 
-def _threshold(log_odds: float | None) -> Result | None:
-    if log_odds is None:
-        return None
-    return {"bpe": entropy_at(log_odds), "log_odds": log_odds if np.isfinite(log_odds) else "inf"}
-
-
 def _group(one: GroupCalibration, rule: Rule) -> Result:
     found = one.found
     return {
         "group": one.name, "n": found.n, "errors": found.n_errors, "pool": found.m,
-        "threshold": _threshold(found.threshold), "accepted": found.accepted, "coverage": found.coverage,
+        "threshold": shown_threshold(found.threshold), "accepted": found.accepted, "coverage": found.coverage,
         "promise": promise(found, rule.ties is Ties.EXCLUDE, one.ties_left_out),
     }  # fmt: skip
 
@@ -159,23 +152,20 @@ def _answers(decided: Decided) -> list[Answers]:
 
 def _quality(rows: Rows, decided: Decided) -> Result:
     """How good labels and ranking are on the calibration rows, and the coverage that the rule buys."""
-    rule, verdict = decided.rule, decided.scored.known.verdict
-    uses, labelled = rows.calibrates, rows.calibrates & (rows.label != 0)
-    sided = labelled & np.isin(verdict, [A, B])
-    every = [
-        calibrate(
-            rows.sureness[uses & here], rows.wrong[uses & here], rows.sureness[rows.pool & here],
-            guarantee=rule.guarantee, alpha=rule.alpha, delta=rule.delta,
-        )
-        for _, here in groups(decided.scored, rule)
-    ]  # fmt: skip
-    pool = sum(found.m for found in every)
+    labelled = rows.calibrates & (rows.label != 0)
+    sided = labelled & np.isin(decided.scored.known.verdict, [A, B])
     right = ~rows.wrong[labelled]
     return {
         "sided": int(np.count_nonzero(sided)), "right": int(np.count_nonzero(sided & ~rows.wrong)),
         "accuracy": accuracy(right), "auroc": auroc(rows.sureness[labelled], right),
-        "coverage": sum(found.accepted for found in every) / pool if pool else 0.0,
+        "coverage": decided.coverage if rows is decided.rows else _coverage_alone(rows, decided),
     }  # fmt: skip
+
+
+def _coverage_alone(rows: Rows, decided: Decided) -> float:
+    """What the rule would accept with these rows in place of those that were decided with."""
+    found = [made for _, _, made in calibrated(decided.scored, rows, decided.rule)]
+    return sum(made.accepted for made in found) / max(1, sum(made.m for made in found))
 
 
 def _panel(decided: Decided, each: Sequence[Result]) -> Result | None:
