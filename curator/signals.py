@@ -145,6 +145,16 @@ def of_replies(kind: Signal | str, replies: Sequence[Replies], averaged: ArrayLi
     return np.where(np.isnan(odds), np.nan, found)
 
 
+def sureness(odds: ArrayLike) -> Floats:
+    """What pairs are ranked by; -inf, never accepted, where there is no verdict or no preference; shape as given.
+
+    >>> sureness([-2.0, 0.0, np.nan]).tolist()
+    [2.0, -inf, -inf]
+    """
+    values = np.abs(np.asarray(odds, dtype=np.float64))
+    return np.where(np.isnan(values) | (values == 0), -np.inf, values)
+
+
 def p_right(odds: ArrayLike) -> Floats:
     """The probability, in [1/2, 1], that log-odds claim for their label; shape as given.
 

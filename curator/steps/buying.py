@@ -11,6 +11,7 @@ from curator.conformal import Guarantee
 from curator.errors import InputError, StoreError
 from curator.label_plan import DRAWS, Cell, Question, advice, assumed_curve, plan_from_pilot, plan_labels
 from curator.options import Ties
+from curator.signals import sureness
 from curator.store import open_store
 from curator.store.decisions import VERDICTS
 from curator.store.looks import add_look, known_pairs
@@ -39,19 +40,18 @@ def plan_labelling(db: Path, asked: Question, ties: Ties, accuracy: float | None
         known = known_pairs(store)
         if np.isnan(known.log_odds).all():
             raise StoreError(f"{db}: no pair has a score yet; run `curator label` first")
-        odds = np.nan_to_num(known.log_odds, nan=0.0, posinf=np.inf, neginf=-np.inf)  # not answered: no preference
-        sureness = np.where(odds == 0, -np.inf, np.abs(odds))
+        odds, sure = known.log_odds, sureness(known.log_odds)
         right = np.where(odds > 0, _A, np.where(odds < 0, _B, 0)) == known.verdict
-        rows = known.calibrates & ~np.isneginf(sureness)
+        rows = known.calibrates & ~np.isneginf(sure)
         if ties is Ties.EXCLUDE:
             rows &= np.isin(known.verdict, [_A, _B])
-        scores = sureness[known.in_pool]
+        scores = sure[known.in_pool]
         if accuracy is not None:
             cells = plan_labels(scores, assumed_curve(scores, accuracy), asked, seed=SEED)
         elif not rows.any():
             raise InputError(f"{db}: no label tells how good the judge is: assume it, as in --accuracy 0.85")
         else:
-            cells = plan_from_pilot(scores, sureness[rows], ~right[rows], asked, seed=SEED)
+            cells = plan_from_pilot(scores, sure[rows], ~right[rows], asked, seed=SEED)
             add_look(store, "plan")
     first = _first(cells, asked)
     pilot = None if accuracy is not None else {

@@ -17,6 +17,7 @@ from curator.conformal import Calibration, accept, calibrate
 from curator.options import Rule, Ties
 from curator.pair import JudgeInfo
 from curator.preference import entropy_at
+from curator.signals import sureness
 from curator.sizing import labels_missing
 from curator.steps.scoring import TIE, A, B, Scored, panel_of, score_input
 from curator.store import Store
@@ -63,8 +64,9 @@ class Rows:
         if ties is Ties.EXCLUDE:
             left_out = calibrates & (known.verdict == TIE)
             calibrates = calibrates & np.isin(known.verdict, [A, B])
-        sureness = np.where(none, -np.inf, np.abs(log_odds))
-        return cls(sureness, label, label != known.verdict, calibrates, known.in_pool & ~known.calibrates, left_out)
+        return cls(
+            sureness(log_odds), label, label != known.verdict, calibrates, known.in_pool & ~known.calibrates, left_out
+        )
 
 
 @dataclass(frozen=True, slots=True)

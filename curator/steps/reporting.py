@@ -18,6 +18,7 @@ from curator.report.drawing import Picture
 from curator.report.figures import alpha_figure, entropy_figure, orders_figure, reliability_figure
 from curator.report.numbers import ORDER_BINS, entropy_counts, evenly, order_counts, over_alpha, reliability, together
 from curator.report.page import Content, page
+from curator.signals import sureness
 from curator.store import Store, report_rows, views
 from curator.store.looks import earlier_looks
 from curator.store.report_rows import LatestRule
@@ -56,7 +57,7 @@ def _content(store: Store, result: dict[str, Any]) -> Content:
     odds, bpe, accepted = _numbers(pool["log_odds"]), _numbers(pool["bpe"]), pool["accepted"].to_numpy()
     judged, position = ~np.isnan(bpe), pool["position"].to_numpy()
     threshold = result["threshold"]["bpe"] if result["threshold"] and not result["groups"] else None
-    curve, missing = _over_alpha(rule, result, labelled, _sureness(odds), pool["in_group"].to_numpy())
+    curve, missing = _over_alpha(rule, result, labelled, sureness(odds), pool["in_group"].to_numpy())
     few = [
         place
         for which in (judged & accepted, judged & ~accepted)
@@ -108,17 +109,11 @@ def _numbers(column: Any) -> Floats:
     return np.asarray(column.to_numpy(), dtype=np.float64)
 
 
-def _sureness(log_odds: Floats) -> Floats:
-    """What pairs are ranked by; -inf, never accepted, where there is no verdict or no preference."""
-    values = np.abs(log_odds)
-    return np.where(np.isnan(values) | (values == 0), -np.inf, values)
-
-
 def _over_alpha(
     rule: LatestRule, result: dict[str, Any], labelled: _Labelled, pool: Floats, pool_group: NDArray[np.int32]
 ) -> tuple[Picture | None, str | None]:
     """The curve over alpha, or why there is none. It is drawn only where it goes through the point that was bought."""
-    scores = _sureness(labelled.log_odds)
+    scores = sureness(labelled.log_odds)
     if not scores.size or not pool.size:
         return None, None
     each = []
