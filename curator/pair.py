@@ -11,11 +11,15 @@ from typing import Any
 
 
 class Verdict(StrEnum):
-    """Which response is better, in pair identity. SKIP is a person's "I cannot say"; judges never give it."""
+    """Which response is better, in pair identity.
+
+    Only people say BOTH_BAD, a tie of which neither is worth training on, and SKIP, "I cannot say".
+    """
 
     A = "a"
     B = "b"
     TIE = "tie"
+    BOTH_BAD = "both_bad"
     SKIP = "skip"
 
 

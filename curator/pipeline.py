@@ -16,9 +16,9 @@ from curator.files import require_readable, whole_file
 from curator.options import LabelOptions, Rule
 from curator.progress import Progress
 from curator.steps.deciding import Decided, decide
-from curator.steps.importing import require_imported
 from curator.steps.ingesting import ingest
 from curator.steps.judging import Asked, judge_input, template_for
+from curator.steps.queueing import require_imported, write_queue
 from curator.steps.reporting import write_report
 from curator.steps.results import Result, decision_result
 from curator.steps.scoring import panel_judge
@@ -62,7 +62,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         draw_audit(store, options.audit)
         result = _result(store, decided, added, rejected, asked, time.monotonic() - start)
         export_dataset(store, result, options.out / "dataset")
-        export_queue(store, options.out / "queue.jsonl")
+        write_queue(store, options.out / "queue.jsonl")
         write_result(options.out / "run.json", result)
         views.add_run(store, __version__, "label", result)
         write_report(store, options.out / "report.html")
@@ -102,21 +102,6 @@ def export_dataset(store: Store, result: Result, folder: Path) -> None:
     """Write the training data set and its card."""
     rows = views.dataset_counts(store)
     write_dataset(folder, views.dataset(store), sum(rows.values()), lambda *sizes: dataset_card(result, rows, *sizes))
-
-
-def export_queue(store: Store, path: Path) -> int:
-    """Write the tasks for people; returns how many.
-
-    Raises:
-        InputError: the file is there and holds labels that were not imported.
-    """
-    require_imported(store, path)
-    with whole_file(path) as aside, aside.open("wb") as file:
-        tasks = 0
-        for count, lines in views.queue(store):
-            file.write(lines)
-            tasks += count
-    return tasks
 
 
 def write_result(path: Path, result: Result) -> None:

@@ -228,7 +228,7 @@ def test_import_refuses_by_line_and_is_idempotent(log: Path, cli: Cli, tmp_path:
     filled += [{**tasks[5], "label": "A"}, {**tasks[6], "pair_id": "0" * 32, "label": "left"}, tasks[7]]
     path = write_rows(tmp_path / "filled.jsonl", filled)
     result = cli.json("import", path, "--db", db, "--annotator", "anna")
-    assert (result["added"], result["empty"]) == (5, 1)
+    assert (result["added"], result["ignored"]) == (5, {"empty": 1})
     assert [problem.rpartition(": ")[0].rpartition("/")[2] for problem in result["refused"]] == [
         "filled.jsonl, line 6", "filled.jsonl, line 7",
     ]  # fmt: skip
@@ -262,8 +262,12 @@ def test_labels_that_are_not_imported_are_never_overwritten(log: Path, cli: Cli,
     before = write_rows(queue, filled).read_bytes()
     assert cli("label", raw, "--judgments", log) == 1
     assert f"{queue} holds 3 labels that are not imported yet" in cli.err
-    assert cli("queue", "--db", db, "--out", out) == 1
     assert queue.read_bytes() == before
+    assert cli("queue", "--db", db, "--out", tmp_path / "people") == 0
+    shard = tmp_path / "people" / "queue-0001.jsonl"
+    filled = write_rows(shard, [{**task, "label": "tie"} for task in read_rows(shard)]).read_bytes()
+    assert cli("queue", "--db", db, "--out", tmp_path / "people") == 1
+    assert shard.read_bytes() == filled
     assert cli.json("import", queue, "--db", db)["added"] == 3
     assert cli("label", raw, "--judgments", log) == 4
     assert len(read_rows(queue)) == 197

@@ -25,7 +25,8 @@ from curator.judges.tokenizer import JudgeTokenizer
 from curator.pair import Judgment, Message, Order
 from curator.prompts import Question
 from curator.recipes import load_template
-from curator.store import open_store, views
+from curator.store import open_store
+from curator.store.tasks import counts
 from tests.conftest import ROOT, Cli, read_rows, write_rows
 from tests.counting import Counting
 from tests.sglang_cpu import server
@@ -315,5 +316,5 @@ def test_served_and_embedded_smollm2_agree(models: dict[str, Path], cli: Cli, tm
 def views_of_odds(store: Any) -> list[tuple[str, float]]:
     """Log-odds by pair."""
     rows: list[tuple[str, float]] = store.rows("SELECT pair_id, log_odds FROM score ORDER BY pair_id")
-    assert views.counts(store)["judged"] == len(rows)
+    assert counts(store)["judged"] == len(rows)
     return rows

@@ -29,6 +29,7 @@ from curator.store.judgments import add_judge, add_judgments, find_pending, pend
 from curator.store.labels import Label, add_labels, draw_for_calibration, drawn_without_label
 from curator.store.pairs import replace_input
 from curator.store.readings import add_readings, begin_readings, keep_readings
+from curator.store.tasks import task_lines
 
 JUDGE = JudgeInfo("j", "recorded", {"log": 1})
 
@@ -385,7 +386,7 @@ def test_a_draw_of_a_smaller_input_calibrates_as_far_as_it_is_one_of_this_input(
     assert calibrating(store) == set(head[: head.index(late[0])])
     # Nothing is drawn twice, and the queue asks for those first that let the labels behind them calibrate.
     replace_input(store, [("pool", [pair(i) for i in range(800)])])
-    tasks = [json.loads(line)["pair_id"] for _, lines in views.queue(store) for line in lines.to_pybytes().splitlines()]
+    tasks = [json.loads(line)["pair_id"] for _, lines in task_lines(store) for line in lines.to_pybytes().splitlines()]
     assert tasks[: len(late)] == late
     for k in (1, 50):
         add_labels(store, [Label(pair_id, "anna", Verdict.A) for pair_id in late[:k]])
@@ -540,7 +541,7 @@ def test_any_text_goes_in_and_comes_out(store: Store) -> None:
     texts = ["\0 zero", "\x1b[31mred", "\u202eright to left", "'; DROP TABLE pair; --", "😀" * 3, "a\r\n\tb", "{{ x }}"]
     rows = [Pair((Message("user", text),), text + "a", text + "b", Verdict.A, text, {text: text}) for text in texts]
     replace_input(store, [("pool", rows)])
-    tasks = [row for _, lines in views.queue(store) for row in map(json.loads, lines.to_pybytes().splitlines())]
+    tasks = [row for _, lines in task_lines(store) for row in map(json.loads, lines.to_pybytes().splitlines())]
     assert tasks == [], "labelled pairs are no tasks"
     found = [row for batch in views.dataset(store) for row in batch.to_pylist()]
     assert [row["chosen"][0]["content"] for row in found] == [text + "a" for text in texts]
@@ -550,7 +551,7 @@ def test_any_text_goes_in_and_comes_out(store: Store) -> None:
 def test_the_lines_of_the_queue_hold_any_text_and_the_sides_are_those_of_the_coin(store: Store) -> None:
     texts = ["\0 zero", "\x1b[31mred", '"quoted" \\ and \\"', "\u2028\u202e", "😀" * 3, "a\r\n\tb", "\x7f\x80"]
     replace_input(store, [("pool", [Pair((Message("user", text),), text + "a", text + "b") for text in texts * 2])])
-    lines = b"".join(lines.to_pybytes() for _, lines in views.queue(store))
+    lines = b"".join(lines.to_pybytes() for _, lines in task_lines(store))
     tasks = [json.loads(line) for line in lines.split(b"\n")[:-1]]
     assert [task["prompt"] for task in tasks] == [[{"role": "user", "content": text}] for text in texts]
     for task, text in zip(tasks, texts, strict=True):

@@ -41,9 +41,10 @@ def command(files: tuple[str, ...], db: Path, annotator: str, as_json: bool) -> 
             click.echo(clean(f"refused: {problem}"), err=True)
         if (more := len(result["refused"]) - 3) > 0:
             click.echo(f"refused: {more:,} more rows. A queue.jsonl of this store has a pair_id and a label.", err=True)
+        ignored = "".join(f"; {count:,} {reason}" for reason, count in result["ignored"].items())
         lines = [
             f"{result['added']:,} labels added, {result['superseded']:,} corrected, {result['unchanged']:,} known "
-            f"already; {result['empty']:,} tasks not filled in, {len(result['refused']):,} rows refused",
+            f"already; {len(result['refused']):,} rows refused{ignored}",
             f"calibration draw: {result['draw_left']:,} pairs still without a label",
         ]
         if result["draw_left"]:

@@ -22,10 +22,10 @@ def command(db: Path, as_json: bool) -> None:
     from curator.cli.summary import decision_lines, print_json
     from curator.progress import clean
     from curator.steps.auditing import audit_result
-    from curator.store import open_store, views
+    from curator.store import open_store, tasks, views
 
     with open_store(db, create=False) as store:
-        counts = {**views.counts(store), "auto_labelled": views.dataset_counts(store)["auto"]}
+        counts = {**tasks.counts(store), "auto_labelled": views.dataset_counts(store)["auto"]}
         latest = views.latest_run(store)
         audit = audit_result(store)
     if as_json:

@@ -2,121 +2,128 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from curator.errors import InputError
-from curator.exports.queue import Answer, read_answers
+from curator.annotation.base import Answer
+from curator.annotation.registry import read_answers
 from curator.files import Reject
+from curator.pair import Verdict, first_by_hash
 from curator.store import Store
-from curator.store.audits import asked_again, waiting_again
-from curator.store.labels import (
-    AddedLabels,
-    Label,
-    add_labels,
-    drawn_without_label,
-    labelled_pairs,
-    swapped_pairs,
-    unknown_pairs,
-)
+from curator.store.audits import asked_again
+from curator.store.labels import Label, add_labels, drawn_without_label, swapped_pairs, unknown_pairs
 
 CHUNK = 5_000
 
 
+@dataclass(slots=True)
+class Imported:
+    """What became of the answers of some files.
+
+    Attributes:
+        ignored: answers that count for nothing, by reason.
+        refused: rows that cannot be used, as messages.
+    """
+
+    added: int = 0
+    superseded: int = 0
+    unchanged: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    refused: list[str] = field(default_factory=list)
+
+
 def import_labels(store: Store, files: Sequence[str], annotator: str) -> dict[str, Any]:
-    """Store the labels of queue files; a row that cannot be used is refused by name, the others count.
+    """Store the labels of annotation files; a row that cannot be used is refused by name, the others count.
+
+    Args:
+        annotator: who labelled, where a row does not say.
 
     Returns:
-        `added`, `superseded`, `unchanged` labels; `empty` tasks; `refused` rows as messages; `draw_left`.
+        `added`, `superseded`, `unchanged` labels; `ignored` answers by reason; `refused` rows as messages; `draw_left`.
 
     Raises:
         InputError: a file cannot be read. Files before it are stored.
     """
-    totals = {"added": 0, "superseded": 0, "unchanged": 0, "empty": 0}
-    refused: list[str] = []
-    again = asked_again(store)
+    done = Imported()
     for path in files:
         chunk: list[Answer] = []
-        for answer in read_answers(path, store.seed, again):
+        for answer in read_answers(path):
             if isinstance(answer, Reject):
-                refused.append(str(answer))
-            elif answer.verdict is None:
-                totals["empty"] += 1
+                done.refused.append(str(answer))
+            elif answer.ignored is not None:
+                done.ignored[answer.ignored] += 1
             else:
                 chunk.append(answer)
             if len(chunk) == CHUNK:
-                _store(store, chunk, annotator, again, totals, refused)
+                _store(store, chunk, annotator, done)
                 chunk = []
-        _store(store, chunk, annotator, again, totals, refused)
-    return {**totals, "refused": refused, "draw_left": drawn_without_label(store)}
+        _store(store, chunk, annotator, done)
+    return {
+        "added": done.added,
+        "superseded": done.superseded,
+        "unchanged": done.unchanged,
+        "ignored": dict(sorted(done.ignored.items())),
+        "refused": done.refused,
+        "draw_left": drawn_without_label(store),
+    }
 
 
-def require_imported(store: Store, queue: Path) -> None:
-    """Raises InputError where a queue about to be written again holds labels that the store does not."""
-    if not queue.is_file():
-        return
-    rows = read_answers(str(queue), store.seed, asked_again(store))
-    filled = [answer for answer in rows if isinstance(answer, Answer) and answer.verdict]
-    # A pair that came back in doubt is labelled already: what counts is whether this is an answer to asking again.
-    waiting = waiting_again(store) - _swapped(store, filled)
-    known = labelled_pairs(store, [answer.pair_id for answer in filled]) - waiting
-    if lost := sum(answer.pair_id not in known for answer in filled):
-        raise InputError(
-            f"{queue} holds {lost:,} labels that are not imported yet, and would be written again. Run "
-            f"`curator import {queue} --db {store.path}` first, or move the file away."
-        )
+def sides(store: Store) -> Callable[[str], str]:
+    """Which response of a pair the queue shows left, a or b: the store's seed says, whatever a file says.
+
+    A pair that people are asked about again shows its sides the other way round.
+    """
+    seed, again = store.seed, asked_again(store)
+    return lambda pair_id: "a" if first_by_hash(seed, pair_id) != (pair_id in again) else "b"
 
 
-def _swapped(store: Store, answers: Sequence[Answer]) -> set[str]:
-    """The pairs of tasks that show the sides otherwise than they are dealt now."""
-    return swapped_pairs(store, [(a.pair_id, a.left_side, str(a.row.values["left"])) for a in answers])
+def verdict_of(label: str, left_side: str) -> Verdict:
+    """What a person said about sides, about the responses."""
+    if label == "left":
+        return Verdict(left_side)
+    if label == "right":
+        return Verdict("b" if left_side == "a" else "a")
+    return Verdict(label)
 
 
-def _store(
-    store: Store,
-    answers: list[Answer],
-    annotator: str,
-    again: frozenset[str],
-    totals: dict[str, int],
-    refused: list[str],
-) -> None:
+def _store(store: Store, answers: list[Answer], annotator: str, done: Imported) -> None:
+    dealt, again = sides(store), asked_again(store)
     unknown = unknown_pairs(store, [answer.pair_id for answer in answers])
-    refused += [
-        str(answer.row.reject("pair_id", "is of no pair in this store"))
-        for answer in answers
-        if answer.pair_id in unknown
-    ]
     # "left" would mean the wrong response in a queue of another store, or of a version that dealt the sides otherwise.
     # Of a pair that came back in doubt, it is a task from before, and no answer to being asked again.
-    swapped = _swapped(store, answers)
-    refused += [
-        str(
-            answer.row.reject(
-                "left",
+    swapped = swapped_pairs(
+        store, [(answer.pair_id, dealt(answer.pair_id), answer.left) for answer in answers if answer.left is not None]
+    )
+    for answer in answers:
+        if answer.pair_id in unknown:
+            done.refused.append(str(answer.row.reject("pair_id", "is of no pair in this store")))
+        elif answer.pair_id in swapped:
+            reason = (
                 "is from before this pair was asked about again: answer it in the new queue"
                 if answer.pair_id in again
-                else "is the response that this store shows on the right: write the queue anew",
+                else "is the response that this store shows on the right: write the queue anew"
             )
-        )
-        for answer in answers
-        if answer.pair_id in swapped
-    ]
+            done.refused.append(str(answer.row.reject("left", reason)))
     unusable = unknown | swapped
-    done: AddedLabels = add_labels(
+    added = add_labels(
         store,
         [
             Label(
                 answer.pair_id,
                 answer.annotator or annotator,
-                answer.verdict,
-                left_side=answer.left_side,
+                verdict_of(answer.label, dealt(answer.pair_id)),
+                blind=not answer.shown,
+                left_side=dealt(answer.pair_id),
                 note=answer.note,
+                seconds=answer.seconds,
+                said_at=answer.said_at,
             )
             for answer in answers
-            if answer.pair_id not in unusable and answer.verdict is not None
+            if answer.pair_id not in unusable and answer.label is not None
         ],
     )
-    totals["added"] += done.added
-    totals["superseded"] += done.superseded
-    totals["unchanged"] += done.unchanged
+    done.added += added.added
+    done.superseded += added.superseded
+    done.unchanged += added.unchanged

@@ -15,7 +15,7 @@ from curator.steps.auditing import audit_result
 from curator.steps.deciding import Decided, Rows, calibrated, shown_threshold
 from curator.steps.doubting import Answers, find_doubts, judge_bias
 from curator.steps.scoring import A, B, told_apart
-from curator.store import Store, views
+from curator.store import Store, tasks, views
 from curator.store.decisions import GroupCalibration, earlier_tries
 
 Result = dict[str, Any]
@@ -25,7 +25,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
     """The part of `run.json` that is about the decision: equal for equal stores, whenever it was made."""
     rule, judge, rows = decided.rule, decided.judge, decided.rows
     every = [one.found for one in decided.calibrations]
-    counts = views.counts(store)
+    counts = tasks.counts(store)
     each, biases = _judges(store, decided)
     prompts, drawn = views.calibration_rows(store)
     cuts = [found.threshold for found in every if found.threshold is not None]

@@ -85,7 +85,7 @@ def audited(store: Store) -> Audited | None:
                count(*) FILTER (l.verdict IS NOT NULL AND asked.origin <> 'audit'),
                count(DISTINCT audit.calibration_id),
                (SELECT max(ties) FROM calibration WHERE calibration_id = max(s.calibration_id))
-        FROM ({_SAMPLE}) s LEFT JOIN audit USING (pair_id) LEFT JOIN first_label l USING (pair_id)
+        FROM ({_SAMPLE}) s LEFT JOIN audit USING (pair_id) LEFT JOIN blind_label l USING (pair_id)
              LEFT JOIN asked USING (pair_id)""",
         values,
     )

@@ -100,7 +100,7 @@ _OUTGROWN = """
     SELECT pair_id, labelled FROM (
         SELECT pair_id, late, position, l.pair_id IS NOT NULL AS labelled,
                min(position) FILTER (late AND NOT labelled) OVER () AS first_waiting
-        FROM draw SEMI JOIN input USING (pair_id) LEFT JOIN first_label l USING (pair_id)
+        FROM draw SEMI JOIN input USING (pair_id) LEFT JOIN blind_label l USING (pair_id)
     ) WHERE if(labelled, position > first_waiting, late)
 """
 """Pairs that came after the calibration draw and have no label, and labelled ones of the draw that wait for these."""
@@ -135,9 +135,10 @@ def votes(store: Store) -> list[Votes]:
     """What people said about the calibration pairs, each before it was asked about again: those are no random pairs."""
     rows = store.rows(
         """WITH vote AS (
-            SELECT pair_id, verdict, count(*) OVER (PARTITION BY pair_id) AS votes,
+            SELECT pair_id, if(verdict = 'both_bad', 'tie', verdict) AS verdict,
+                   count(*) OVER (PARTITION BY pair_id) AS votes,
                    row_number() OVER (PARTITION BY pair_id ORDER BY number) AS turn
-            FROM word SEMI JOIN calibrating USING (pair_id) WHERE verdict <> 'skip' AND NOT again
+            FROM word SEMI JOIN calibrating USING (pair_id) WHERE verdict <> 'skip' AND blind AND NOT again
         ), pairs AS (
             SELECT votes, any_value(verdict) FILTER (turn = 1) AS first, any_value(verdict) FILTER (turn = 2) AS second
             FROM vote GROUP BY pair_id, votes

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
 
 from curator.pair import Origin, Verdict
 from curator.store.connection import Store
+
+_TAKEN_BACK = "withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,18 +19,25 @@ class Label:
     """One person's verdict on one pair, in pair identity.
 
     Attributes:
+        verdict: None takes back what the annotator said of the pair before.
         origin: what the label was asked for; a pair of the calibration draw counts as drawn whatever this says, and one
             of the audit as audited.
+        blind: whether the annotator was shown no judge's verdict with it. Whoever has been shown one before is not
+            blind whatever this says.
         left_side: which response stood left; None where the label does not come from a queue.
+        seconds: that the annotator took.
+        said_at: by the annotator's own tool. What was said earlier than what is known already corrects nothing.
     """
 
     pair_id: str
     annotator: str
-    verdict: Verdict
+    verdict: Verdict | None
     origin: Origin = Origin.REVIEW
     blind: bool = True
     left_side: str | None = None
     note: str | None = None
+    seconds: float | None = None
+    said_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +84,13 @@ def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
             "number": pa.array(range(len(labels)), pa.int64()),
             "pair_id": pa.array([label.pair_id for label in labels], pa.string()),
             "annotator": pa.array([label.annotator for label in labels], pa.string()),
-            "verdict": pa.array([label.verdict.value for label in labels], pa.string()),
+            "verdict": pa.array([_TAKEN_BACK if x.verdict is None else x.verdict.value for x in labels], pa.string()),
             "origin": pa.array([label.origin.value for label in labels], pa.string()),
             "blind": pa.array([label.blind for label in labels], pa.bool_()),
             "left_side": pa.array([label.left_side for label in labels], pa.string()),
             "note": pa.array([label.note for label in labels], pa.string()),
+            "seconds": pa.array([label.seconds for label in labels], pa.float64()),
+            "said_at": pa.array([label.said_at for label in labels], pa.timestamp("us", "UTC")),
         }
     )
     with store.transaction(), store.incoming(table):
@@ -112,7 +124,8 @@ def add_row_labels(store: Store, rows: str) -> int:
             store,
             f"""SELECT position AS number, pair_id, if(vote = 1, name, name || '#' || vote) AS annotator, verdict,
                        CASE WHEN {routed} THEN 'review' ELSE 'calibration' END AS origin,
-                       true AS blind, NULL::TEXT AS left_side, NULL::TEXT AS note, 0 AS after_number
+                       true AS blind, NULL::TEXT AS left_side, NULL::TEXT AS note, NULL::DOUBLE AS seconds,
+                       NULL::TIMESTAMPTZ AS said_at, 0 AS after_number
             FROM (SELECT *, row_number() OVER (PARTITION BY pair_id, name ORDER BY position) AS vote FROM {rows})""",
         )
     return added
@@ -126,17 +139,22 @@ def _add(store: Store, said: str) -> tuple[int, int]:
     """
     store.rows(
         f"""CREATE OR REPLACE TEMP TABLE fresh AS
-        SELECT said.*, l.verdict IS NOT NULL AS supersedes
+        SELECT said.* REPLACE (said.blind AND NOT EXISTS (
+                   SELECT 1 FROM human_label h
+                   WHERE h.pair_id = said.pair_id AND h.annotator = said.annotator AND NOT h.blind) AS blind),
+               l.verdict IS NOT NULL AS supersedes
         FROM ({said}) said LEFT JOIN latest_label l
             ON l.pair_id = said.pair_id AND l.annotator = said.annotator AND l.number > said.after_number
-        WHERE (said.verdict, said.note) IS DISTINCT FROM (l.verdict, l.note)"""
+        WHERE (said.verdict, said.note) IS DISTINCT FROM (l.verdict, l.note)
+          AND NOT coalesce(said.said_at < l.said_at, false)
+          AND NOT (said.verdict = '{_TAKEN_BACK}' AND l.verdict IS NULL)"""
     )
     store.rows(
-        """INSERT INTO human_label (pair_id, annotator, verdict, origin, blind, left_side, note)
+        """INSERT INTO human_label (pair_id, annotator, verdict, origin, blind, left_side, note, seconds, said_at)
         SELECT pair_id, annotator, verdict,
                CASE WHEN after_number > 0 THEN 'review'
                     WHEN pair_id IN (SELECT pair_id FROM draw) THEN 'calibration' ELSE origin END,
-               blind, left_side, note
+               blind, left_side, note, seconds, said_at
         FROM fresh ORDER BY number"""
     )
     added, superseded = store.one("SELECT count(*), count(*) FILTER (supersedes) FROM fresh")
@@ -157,7 +175,7 @@ def draw_for_calibration(store: Store, size: int) -> int:
         """INSERT INTO draw
         WITH candidate AS (
             SELECT DISTINCT pair_id, md5($seed || pair_id) AS random_order, l.verdict IS NULL AS unlabelled
-            FROM input_row LEFT JOIN label l USING (pair_id)
+            FROM input_row LEFT JOIN blind_label l USING (pair_id)
             WHERE role = 'pool' AND pair_id NOT IN (SELECT pair_id FROM draw)
               AND pair_id NOT IN (SELECT pair_id FROM human_label WHERE origin = 'calibration')
         ), numbered AS (
@@ -186,8 +204,8 @@ def top_up_draw(store: Store) -> int:
 
 
 def drawn_without_label(store: Store) -> int:
-    """How many drawn pairs of the input still wait for a label."""
+    """How many drawn pairs of the input still wait for a label that may calibrate."""
     return store.count(
         """SELECT count(*) FROM draw JOIN (SELECT DISTINCT pair_id FROM input_row WHERE role = 'pool') USING (pair_id)
-        WHERE pair_id NOT IN (SELECT pair_id FROM label)"""
+        WHERE pair_id NOT IN (SELECT pair_id FROM blind_label)"""
     )

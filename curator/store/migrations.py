@@ -7,22 +7,22 @@ from __future__ import annotations
 
 _VERDICT = """
         WITH voice AS ({voices}), vote AS (
-            SELECT pair_id, verdict, count(*) AS votes FROM voice WHERE verdict <> 'skip' GROUP BY ALL
+            SELECT pair_id, if(verdict = 'both_bad', 'tie', verdict) AS verdict, count(*) AS votes
+            FROM voice WHERE verdict <> 'skip' GROUP BY ALL
         ), best AS (
             SELECT pair_id, CASE WHEN count(*) = 1 THEN any_value(verdict) ELSE 'tie' END AS verdict
             FROM (SELECT * FROM vote QUALIFY votes = max(votes) OVER (PARTITION BY pair_id)) GROUP BY pair_id
         )
         SELECT l.pair_id, coalesce(any_value(best.verdict), 'skip') AS verdict,
-               bool_or(l.origin = 'calibration') AS random, bool_and(l.blind) AS blind, max(l.number) AS number
+               bool_or(l.origin = 'calibration') AS random, max(l.number) AS number
         FROM voice l LEFT JOIN best USING (pair_id) GROUP BY l.pair_id
 """
 """One verdict a pair, from the labels of a query: the most frequent; equal counts are a tie. Of step 1."""
 
 _FIRST = "SELECT * FROM word WHERE NOT again"
+_BLIND = "SELECT * FROM word WHERE NOT again AND blind"
 _LAST = """
-            SELECT * FROM word WHERE again = (pair_id IN (
-                SELECT pair_id FROM human_label JOIN recheck USING (pair_id)
-                WHERE number > after_number AND verdict <> 'skip'))
+            SELECT * FROM word WHERE again = (pair_id IN (SELECT pair_id FROM word WHERE again AND verdict <> 'skip'))
 """
 
 MIGRATIONS: tuple[str, ...] = (
@@ -76,11 +76,13 @@ MIGRATIONS: tuple[str, ...] = (
         number BIGINT DEFAULT nextval('label_number'),
         pair_id VARCHAR NOT NULL,
         annotator VARCHAR NOT NULL,
-        verdict VARCHAR NOT NULL,        -- a | b | tie | skip
+        verdict VARCHAR NOT NULL,        -- a | b | tie | both_bad | skip; withdrawn: takes back what was said before
         origin VARCHAR NOT NULL,         -- calibration | review | audit
-        blind BOOLEAN NOT NULL,
+        blind BOOLEAN NOT NULL,          -- the annotator had not been shown the judge's verdict
         left_side VARCHAR,               -- a | b: which response stood left; NULL: not from a queue
         note VARCHAR,
+        seconds DOUBLE,                  -- that the annotator took
+        said_at TIMESTAMPTZ,             -- by the annotator's own tool; NULL: it does not say
         recorded_at TIMESTAMPTZ DEFAULT now()
     );
     CREATE TABLE draw (                  -- pairs drawn at random for calibration
@@ -148,20 +150,22 @@ MIGRATIONS: tuple[str, ...] = (
 
     CREATE VIEW input AS                 -- the distinct pairs of the latest input, each where it stood first
         SELECT pair_id, position, role FROM input_row WHERE NOT duplicate;
-    CREATE VIEW latest_label AS
-        SELECT * FROM human_label
-        QUALIFY row_number() OVER (PARTITION BY pair_id, annotator ORDER BY number DESC) = 1;
     CREATE VIEW word AS                  -- the latest of each annotator, before and after the pair came back in doubt
-        SELECT human_label.*, coalesce(number > after_number, false) AS again
-        FROM human_label LEFT JOIN recheck USING (pair_id)
-        QUALIFY row_number() OVER (PARTITION BY pair_id, annotator, again ORDER BY number DESC) = 1;
+        SELECT * FROM (
+            SELECT human_label.*, coalesce(number > after_number, false) AS again
+            FROM human_label LEFT JOIN recheck USING (pair_id)
+            QUALIFY row_number() OVER (PARTITION BY pair_id, annotator, again ORDER BY number DESC) = 1
+        ) WHERE verdict <> 'withdrawn';
+    CREATE VIEW latest_label AS          -- the latest of each annotator
+        SELECT * FROM word QUALIFY row_number() OVER (PARTITION BY pair_id, annotator ORDER BY number DESC) = 1;
     CREATE VIEW label AS                 -- one verdict a pair; of a pair that came back, what was said then
         {_VERDICT.format(voices=_LAST)};
     CREATE VIEW first_label AS           -- one verdict a pair, from what was said before anybody doubted it
         {_VERDICT.format(voices=_FIRST)};
+    CREATE VIEW blind_label AS           -- of these, from people who had not been shown what the judge says
+        {_VERDICT.format(voices=_BLIND)};
     CREATE VIEW recheck_waiting AS
-        SELECT pair_id FROM recheck r
-        WHERE NOT EXISTS (SELECT 1 FROM human_label h WHERE h.pair_id = r.pair_id AND h.number > r.after_number);
+        SELECT pair_id FROM recheck WHERE pair_id NOT IN (SELECT pair_id FROM word WHERE again);
     CREATE VIEW calibration_label AS     -- labels that may set a threshold: blind, and of a random draw
         WITH drawn AS (
             -- A pair labelled for review before it was drawn would count while its fellows still wait: such a draw
@@ -171,10 +175,10 @@ MIGRATIONS: tuple[str, ...] = (
             SELECT pair_id, late, bool_and(verdict IS NOT NULL) OVER (PARTITION BY draw_number) AS complete,
                    bool_or(verdict IS NOT NULL AND NOT random) OVER (PARTITION BY draw_number) AS mixed,
                    position >= min(position) FILTER (late AND verdict IS NULL) OVER () AS outgrown
-            FROM draw SEMI JOIN input USING (pair_id) LEFT JOIN first_label USING (pair_id)
+            FROM draw SEMI JOIN input USING (pair_id) LEFT JOIN blind_label USING (pair_id)
         )
-        SELECT pair_id, verdict FROM first_label LEFT JOIN drawn USING (pair_id)
-        WHERE blind AND CASE WHEN drawn.pair_id IS NULL THEN random
-                             ELSE (late OR complete OR NOT mixed) AND NOT coalesce(outgrown, false) END;
+        SELECT pair_id, verdict FROM blind_label LEFT JOIN drawn USING (pair_id)
+        WHERE CASE WHEN drawn.pair_id IS NULL THEN random
+                   ELSE (late OR complete OR NOT mixed) AND NOT coalesce(outgrown, false) END;
     """,
 )

@@ -169,13 +169,14 @@ def queue(folder: Path) -> dict[str, float]:
     from curator import pipeline
     from curator.conformal import exact
     from curator.options import Rule
+    from curator.steps.queueing import write_queue
     from curator.store import open_store
 
     chosen, tasks = options(folder), 0
     with open_store(chosen.db) as store:
         pipeline.recalibrate(store, Rule(alpha=exact("0.000001")))
         start = time.perf_counter()
-        tasks = pipeline.export_queue(store, chosen.out / "all-queue.jsonl")
+        tasks = write_queue(store, chosen.out / "all-queue.jsonl")
         seconds = time.perf_counter() - start
     return {"seconds": seconds, "tasks": float(tasks)}
 

@@ -15,9 +15,10 @@ import pytest
 
 from curator.pair import Message, Pair
 from curator.steps.auditing import audit_result
-from curator.store import Store, open_store, views
+from curator.store import Store, open_store
 from curator.store.audits import draw_audit
 from curator.store.pairs import replace_input
+from curator.store.tasks import task_lines
 
 pytestmark = pytest.mark.validity
 
@@ -133,7 +134,7 @@ def test_it_covers_when_only_the_first_tasks_of_the_queue_are_labelled(store: St
         begin(store, draw)
         store.rows("DELETE FROM human_label")
         draw_audit(store, 0.2)
-        lines = b"".join(lines.to_pybytes() for _, lines in views.queue(store)).splitlines()
+        lines = b"".join(lines.to_pybytes() for _, lines in task_lines(store)).splitlines()
         done = [orjson.loads(line)["pair_id"] for line in lines[: len(lines) // 2]]
         label(store, f"pair_id IN ({', '.join(repr(pair_id) for pair_id in done)})")
         found = audit_result(store)

@@ -1,0 +1,95 @@
+"""What every annotation tool has: a task to show, an answer that comes back, and a way to write and read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from curator.files import Reject, Row
+
+CHOICES = {
+    "left": "Left is better",
+    "right": "Right is better",
+    "tie": "Equally good",
+    "both_bad": "Both are bad",
+    "skip": "Cannot say",
+}
+"""What a person can say of a task, by name, and how a tool words it. Sides are those shown, not responses a and b."""
+
+QUESTION = "Which response is better?"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Two responses for a person to compare.
+
+    Attributes:
+        prompt: messages, {"role", "content"} each.
+        left, right: the responses, on sides that the store's seed has dealt.
+        judge: {"prefers": "left" | "right" | None, "probability"} where the judge's verdict is shown; labels given so
+            are not blind and never calibrate. None where it is hidden.
+    """
+
+    pair_id: str
+    prompt: list[dict[str, str]]
+    left: str
+    right: str
+    judge: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, line: bytes) -> Task:
+        """A task from its line of queue.jsonl, as the store makes it."""
+        values = orjson.loads(line)
+        return cls(*(values.get(name) for name in ("pair_id", "prompt", "left", "right", "judge")))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one person said of one task.
+
+    Attributes:
+        row: where it stood, for messages.
+        label: one of `CHOICES`; None where there is none (see `ignored`).
+        left: the text that the row shows on the left, where it shows one: it must be the one that is dealt there.
+        seconds: that it took.
+        said_at: when, with time zone.
+        shown: whether the task showed the judge's verdict.
+        ignored: why the answer counts for nothing, in one or two words ("empty", "draft", "discarded"); None: it does.
+    """
+
+    row: Row
+    pair_id: str
+    label: str | None
+    annotator: str | None = None
+    note: str | None = None
+    left: str | None = None
+    seconds: float | None = None
+    said_at: datetime | None = None
+    shown: bool = False
+    ignored: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One annotation tool.
+
+    Attributes:
+        name: of `--to`.
+        suffix: of a file of tasks.
+        encode: the contents of one file of tasks, piece by piece: lines of queue.jsonl in, for tools that read those.
+        set_up: writes what else the tool needs into the folder; returns these files.
+        recognises: whether a row, by its keys, is of an export of this tool.
+        answers: what such a row says; a row may hold the answers of several people.
+    """
+
+    name: str
+    suffix: str
+    encode: Callable[[Iterable[bytes]], Iterator[bytes]]
+    recognises: Callable[[Mapping[str, Any]], bool]
+    answers: Callable[[Row], Iterator[Answer | Reject]]
+    set_up: Callable[[Path], list[Path]] | None = None
