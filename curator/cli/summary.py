@@ -60,11 +60,29 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
     )
     lines += _group_lines(result)
     lines += wrapped("promise", result["promise"])
+    lines += wrapped("change", change) if (change := _change(result)) else []
     if (audit := result.get("audit")) is not None:
         lines += wrapped("audit", audit_sentence(audit))
     for doubt in result["doubts"]:
         lines += wrapped("note", doubt["text"])
     return lines
+
+
+def _change(result: dict[str, Any]) -> str:
+    """What the labels that came in since the last run have bought; nothing where none have."""
+    before = result["before"]
+    if before is None or (before["same_rule"] and before["labelled"] == result["labelled"]):
+        return ""
+    since = "with other settings than the run before" if not before["same_rule"] else (
+        f"{result['labelled'] - before['labelled']:+,} labelled pairs since the run before, of which "
+        f"{result['calibration']['n'] - before['calibration']:+,} calibrate"
+    )  # fmt: skip
+    grown = f", and {result['pairs'] - before['pairs']:+,} pairs" if result["pairs"] != before["pairs"] else ""
+    return (
+        f"{since}{grown}: {result['accepted'] - before['accepted']:+,} auto-labelled pairs "
+        f"({before['accepted']:,} before, {result['accepted']:,} now), "
+        f"{result['dataset']['human'] - before['dataset']['human']:+,} human labels in the data set"
+    )
 
 
 def _panel_lines(result: dict[str, Any]) -> list[str]:
