@@ -11,7 +11,7 @@ import click
 import orjson
 
 from curator.intervals import audit_sentence
-from curator.progress import one_line
+from curator.progress import escaped, one_line
 from curator.report.words import next_step
 
 MOST_GROUPS = 30
@@ -20,7 +20,7 @@ MOST_GROUPS = 30
 
 def print_json(value: Any) -> None:
     """An object as JSON on standard output."""
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    click.echo(escaped(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()))
 
 
 def decision_lines(result: dict[str, Any]) -> list[str]:
