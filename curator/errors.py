@@ -2,6 +2,7 @@
 
 CuratorError
 ├── InputError            a file the user gave cannot be used as a whole
+├── AnnotationError       the server of an annotation tool cannot be used
 ├── RecipeError           a recipe or judge template is not valid
 ├── StoreError            the DuckDB file cannot be used
 │   ├── StoreLocked       another process writes to it
@@ -21,6 +22,10 @@ class CuratorError(Exception):
 
 class InputError(CuratorError):
     """A file given by the user cannot be used as a whole (a single bad row is a reject, not this)."""
+
+
+class AnnotationError(CuratorError):
+    """The server of an annotation tool, or the client for it, cannot be used."""
 
 
 class RecipeError(CuratorError):

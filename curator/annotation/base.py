@@ -55,7 +55,8 @@ class Answer:
     Attributes:
         row: where it stood, for messages.
         label: one of `CHOICES`; None where there is none (see `ignored`).
-        left: the text that the row shows on the left, where it shows one: it must be the one that is dealt there.
+        left: the text that the row shows on the left, where it shows one: it must be the one that is dealt there. Or
+            "sha256:" and its digest, where a tool is given texts in another form.
         seconds: that it took.
         said_at: when, with time zone.
         shown: whether the task showed the judge's verdict.

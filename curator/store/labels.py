@@ -60,13 +60,15 @@ def labelled_pairs(store: Store, pair_ids: Sequence[str]) -> set[str]:
 
 
 def swapped_pairs(store: Store, shown: Sequence[tuple[str, str, str]]) -> set[str]:
-    """Those of some (pair_id, side, text) whose text is the response of the other side."""
+    """Those of some (pair_id, side, text) whose text, or "sha256:" and its digest, is the other side's response."""
     names = ("pair_id", "side", "text")
     columns = [pa.array([row[i] for row in shown], pa.string()) for i in range(len(names))]
     with store.incoming(pa.table(columns, names=names)):
         rows = store.rows(
-            """SELECT pair_id FROM incoming JOIN pair USING (pair_id)
-            WHERE text = CASE side WHEN 'a' THEN response_b ELSE response_a END"""
+            """SELECT pair_id FROM (
+                SELECT pair_id, text, CASE side WHEN 'a' THEN response_b ELSE response_a END AS other
+                FROM incoming JOIN pair USING (pair_id))
+            WHERE text = CASE WHEN text LIKE 'sha256:%' THEN 'sha256:' || sha256(other) ELSE other END"""
         )
     return {row[0] for row in rows}
 
