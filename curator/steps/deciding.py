@@ -122,8 +122,8 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
                 missing.append((more < found.m, _to_label(more, here, panel_of(judge).fit_fraction)))
     with store.transaction():
         number = add_calibration(
-            store, judge.judge_id, calibrations, score=rule.score.value, ties=rule.ties.value, group_by=rule.group_by,
-            fingerprint=_fingerprint(store, known.verdict, rows),
+            store, judge.judge_id, calibrations, score=rule.score.value, ties=rule.ties.value, votes=rule.votes.value,
+            group_by=rule.group_by, fingerprint=_fingerprint(store, known.verdict, rows),
         )  # fmt: skip
         reason = _reasons(
             accepted, answered, rows.sureness, any(one.found.threshold is not None for one in calibrations)

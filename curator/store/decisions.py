@@ -240,6 +240,7 @@ def add_calibration(
     *,
     score: str,
     ties: str,
+    votes: str,
     group_by: str | None,
     fingerprint: str,
 ) -> int:
@@ -247,7 +248,7 @@ def add_calibration(
     rows = [
         [
             group_by, one.name, judge_id, score, found.guarantee.value, str(found.alpha), str(found.delta), ties,
-            found.n, found.n_errors, found.m, found.threshold,
+            votes, found.n, found.n_errors, found.m, found.threshold,
             None if found.threshold is None else entropy_at(found.threshold),
             found.accepted, found.k, found.errors, fingerprint,
         ]
