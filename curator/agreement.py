@@ -269,7 +269,9 @@ def _couples_between(one: Ints, other: Ints) -> Floats:
 def _mean(weights: Ints, values: Floats, part: NDArray[np.bool_]) -> Floats:
     """Weighted mean over the pairs of `part`, of each draw; NaN where none of them was drawn."""
     total = weights[:, part].sum(axis=1)
-    return np.divide(weights[:, part] @ values[part], total, out=np.full(total.shape, np.nan), where=total > 0)
+    sums = weights[:, part] @ values[part]
+    found: Floats = np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0)
+    return found
 
 
 def agreeing(pair: ArrayLike, annotator: ArrayLike, verdict: ArrayLike, annotators: int) -> tuple[Floats, float]:

@@ -95,7 +95,8 @@ agreement with the people who labelled the calibration rows. It says nothing abo
 |---|---|
 | judge | {_cell(judge["name"])} ({judge["engine"]}), both orders of every pair |
 | judge id | `{judge["judge_id"]}` |
-{several}| rule | `{result["guarantee"]}`, alpha {result["alpha"]}, delta {result["delta"]}, ties: {result["ties"]}, votes: {result["votes"]} |
+{several}| rule | `{result["guarantee"]}`, alpha {result["alpha"]}, delta {result["delta"]}, ties: {result["ties"]} |
+| several labels of a pair | {result["votes"]} |
 | calibration rows | {calibration["n"]}, of which the judge got {calibration["errors"]} wrong |
 | earlier tries | {calibration["earlier_tries"]}, on fewer labels, without a threshold (the promise allows for none) |
 | accepted | {accepted} |
@@ -117,8 +118,8 @@ is about verdicts resolved so.
 """,
     "weighted": """
 Several labels of one pair were resolved by weight: each annotator counts by how far he or she agrees with the others,
-which people's labels alone decide, never a judge. The promise is about verdicts resolved so. Since the weights come from
-the labels that calibrate, among others, it is not exact; no departure was found in simulation.
+which people's labels alone decide, never a judge. The promise is about verdicts resolved so. The weights come from the
+labels that calibrate, among others, so that it is not exact; no departure was found in simulation.
 """,
 }
 
@@ -126,11 +127,13 @@ the labels that calibrate, among others, it is not exact; no departure was found
 def _people(result: dict[str, Any]) -> str:
     """Whose labels these are, and how several of one pair became one."""
     group = result.get("annotator_group")
-    whose = "" if group is None else (
-        f"\nThese are the labels of one group of annotators, {_cell(group['name'])} ({group['annotators']} people), and "
-        "the judge's where it agrees with them as promised. Others who labelled the same pairs have no say in it; that "
-        "it is chance which pairs this group labelled is taken for granted.\n"
-    )  # fmt: skip
+    whose = ""
+    if group is not None:
+        whose = (
+            f"\nThese are the labels of one group of annotators, {_cell(group['name'])} ({group['annotators']} of them "
+            "with labels here), and the judge's where it agrees with them as promised. Others who labelled the same pairs "
+            "have no say in it. That it is chance which pairs this group labelled is taken for granted.\n"
+        )
     return whose + _RESOLVED[result["votes"]]
 
 

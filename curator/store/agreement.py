@@ -129,7 +129,8 @@ def resolution(store: Store) -> str:
     return str(rows[0][0]) if rows else "majority"
 
 
-def keep_only(store: Store, annotators: Collection[str]) -> None:
-    """Forget what everybody else said. Only within `Store.undone`."""
+def keep_only(store: Store, annotators: Collection[str]) -> int:
+    """Forget what everybody else said; how many of these have said something. Only within `Store.undone`."""
     with store.incoming(pa.table({"name": pa.array(list(annotators), pa.string())})):
         store.rows("DELETE FROM human_label WHERE annotator NOT IN (SELECT name FROM incoming)")
+    return store.count("SELECT count(DISTINCT annotator) FROM human_label SEMI JOIN input USING (pair_id)")

@@ -169,7 +169,11 @@ def hold_band(store: Store, band: NDArray[np.bool_]) -> None:
 
 def calibration_ids(store: Store) -> tuple[list[str], NDArray[np.int64]]:
     """The ids of the judged pairs that may calibrate, sorted, and where each stands in the arrays."""
-    table = store.arrow("SELECT pair_id, rowid AS place FROM judged WHERE calibrates ORDER BY pair_id")
+    # What is not committed yet, as within `Store.undone`, is numbered from a high number on.
+    table = store.arrow(
+        """SELECT pair_id, rowid - (SELECT min(rowid) FROM judged) AS place FROM judged
+        WHERE calibrates ORDER BY pair_id"""
+    )
     return table["pair_id"].to_pylist(), table["place"].to_numpy()
 
 
