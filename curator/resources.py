@@ -82,7 +82,11 @@ def read_yaml(path: Path, schema: str) -> dict[str, Any]:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is the safe one
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: {error}") from None
-    if problem := first_error(schema, values):
+    try:
+        problem = first_error(schema, values)
+    except ValueError as error:  # YAML has keys and values that JSON has not
+        raise RecipeError(f"{path}: names must be text, and values text, numbers or lists ({error})") from None
+    if problem:
         raise RecipeError(f"{path}: {problem[0]}: {problem[1]}")
     return dict(values)
 

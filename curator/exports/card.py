@@ -131,8 +131,8 @@ def _people(result: dict[str, Any]) -> str:
     if group is not None:
         whose = (
             f"\nThese are the labels of one group of annotators, {_cell(group['name'])} ({group['annotators']} of them "
-            "with labels here), and the judge's where it agrees with them as promised. Others who labelled the same pairs "
-            "have no say in it. That it is chance which pairs this group labelled is taken for granted.\n"
+            "with labels here), and the judge's where it agrees with them as promised. Others who labelled the same "
+            "pairs have no say in it. That it is chance which pairs this group labelled is taken for granted.\n"
         )
     return whose + _RESOLVED[result["votes"]]
 

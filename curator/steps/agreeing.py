@@ -38,6 +38,10 @@ def read_groups(path: Path) -> dict[str, list[str]]:
         InputError: somebody is in two groups.
     """
     found = {name: [str(one) for one in members] for name, members in read_yaml(path, "groups").items()}
+    try:
+        "".join(one for members in found.values() for one in members).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{path}: a name is no text ({error.reason})") from None
     home: dict[str, str] = {}
     for name, members in found.items():
         for one in members:
