@@ -168,12 +168,10 @@ def test_without_a_second_label_it_says_what_to_do(labelled: tuple[Path, list[st
         ("- one\n", "row"),
     ],
 )
-def test_a_bad_group_file_is_an_error(
-    text: str, message: str, labelled: tuple[Path, list[str]], cli: Cli, tmp_path: Path
-) -> None:
+def test_a_bad_group_file_is_an_error(text: str, message: str, cli: Cli, tmp_path: Path) -> None:
     groups = tmp_path / "groups.yaml"
     groups.write_text(text)
-    assert cli("agreement", "--db", labelled[0], "--annotator-groups", groups) == 1
+    assert cli("agreement", "--db", tmp_path / "none.duckdb", "--annotator-groups", groups) == 1
     assert message in cli.err
     assert cli.err.startswith("Error: ")
 
