@@ -26,7 +26,7 @@ class Votes(StrEnum):
     """How what several people say about one pair becomes one verdict; a skip is no vote, "both bad" is a tie.
 
     MAJORITY: what most say; equal counts are a tie.
-    STRICT: a side only where everybody says so; else a tie.
+    STRICT: a side only where everybody says so; else a tie. Where ties are errors, every disagreement is one.
     WEIGHTED: as the majority, each annotator weighing by how far he or she agrees with the others
         (`curator.agreement.agreeing`).
 
