@@ -320,8 +320,8 @@ def chosen_before(settings: int) -> Doubt | None:
     others = "1 other setting was" if settings == 1 else f"{settings:,} other settings were"
     return Doubt(
         "chosen before",
-        f"{others} decided on before with these labels at hand (judge, signal, guarantee, alpha, ties, "
-        "votes or groups). If this one was chosen by what those gave, that is a choice that the promise does not cover.",
+        f"{others} decided on before with these labels at hand (judge, signal, guarantee, alpha, ties, votes or "
+        "groups). If this one was chosen by what those gave, that is a choice that the promise does not cover.",
         {"settings": settings},
     )
 
