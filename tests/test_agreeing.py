@@ -239,12 +239,11 @@ def rows_of(folder: Path) -> Rows:
     return pq.read_table(folder / "data").to_pylist()
 
 
-@pytest.mark.parametrize("policy", ["majority", "weighted"])
-def test_each_group_gets_its_own_data_set_and_promise(cli: Cli, tmp_path: Path, groups: Path, policy: str) -> None:
+def test_each_group_gets_its_own_data_set_and_promise(cli: Cli, tmp_path: Path, groups: Path) -> None:
     rows = voted(apart=3)
     raw = write_rows(tmp_path / "raw.jsonl", rows)
     log = write_rows(tmp_path / "log.jsonl", judgments(PAIRS, 0.9, wrong=range(7, PAIRS, 40)))
-    rule = ("--alpha", "0.15", "--guarantee", "pac", "--votes", policy)
+    rule = ("--alpha", "0.15", "--guarantee", "pac", "--votes", "weighted")
     whole = cli.json("label", raw, "--judgments", log, *rule)
     db = tmp_path / "raw.curated" / "curator.duckdb"
     before = state(cli, db)
