@@ -10,7 +10,7 @@ from typing import Any, Literal
 from curator import pipeline
 from curator.combining import Combine, Missing, Panel
 from curator.conformal import Guarantee, exact
-from curator.options import GROUP_MIN, LabelOptions, Rule, Ties, default_out, judge_choices
+from curator.options import GROUP_MIN, LabelOptions, Rule, Ties, Votes, default_out, judge_choices
 from curator.progress import Progress
 from curator.signals import Signal
 
@@ -39,6 +39,7 @@ def label(
     score: Signal | str = "bpe",
     group_by: str | None = None,
     group_min: int = GROUP_MIN,
+    votes: Votes | str = "majority",
     input_format: str | None = None,
     limit: int | None = None,
     audit: float = 0.0,
@@ -70,6 +71,7 @@ def label(
             group_by,
             group_min,
             Signal(score),
+            Votes(votes),
         ),
         judges=judge_choices(
             _several(judge_url),

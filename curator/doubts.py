@@ -310,7 +310,7 @@ def earlier_looks(looks: Mapping[str, int]) -> Doubt | None:
 
 
 def chosen_before(settings: int) -> Doubt | None:
-    """Choosing judge, rule, alpha, signal or groups by what came of others on the same labels.
+    """Choosing judge, rule, alpha, signal, resolution of votes or groups by what came of others on the same labels.
 
     Args:
         settings: how many others were decided on.
@@ -320,7 +320,7 @@ def chosen_before(settings: int) -> Doubt | None:
     others = "1 other setting was" if settings == 1 else f"{settings:,} other settings were"
     return Doubt(
         "chosen before",
-        f"{others} decided on before with these labels at hand (judge, signal, guarantee, alpha, ties or "
+        f"{others} decided on before with these labels at hand (judge, signal, guarantee, alpha, ties, votes or "
         "groups). If this one was chosen by what those gave, that is a choice that the promise does not cover.",
         {"settings": settings},
     )

@@ -179,6 +179,12 @@ def require_readable(path: str) -> None:
             pass
 
 
+def require_dataset_folder(path: Path) -> None:
+    """Raises InputError for a folder with other things in it than a data set, which would be replaced."""
+    if path.exists() and any(path.iterdir()) and not (path / "README.md").is_file():
+        raise InputError(f"{path} is a folder with other things in it: give a new one")
+
+
 def _aside(path: Path) -> Path:
     """Where a file is written until it is whole. One name for all, so that what a killed run left is overwritten."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from curator.doubts import CONFIDENCE, Doubt
 from curator.intervals import clopper_pearson
+from curator.options import Votes as Resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,15 @@ class Votes:
     pairs: int
 
 
-def annotator_noise(found: Sequence[Votes], alpha: float, ties_are_errors: bool) -> Doubt | None:
+def annotator_noise(
+    found: Sequence[Votes], alpha: float, ties_are_errors: bool, resolution: Resolution = Resolution.MAJORITY
+) -> Doubt | None:
     """What disagreement among people says about the alphas that any judge can reach.
 
     On each pair with two votes or more the first two are compared, so that the comparisons are independent and the
     interval exact; copies of one row that count as two votes make it look better than it is. Where both chose a side,
     P(disagree) = 2 h (1 - h) for people who err alike on every pair with probability h. A judge that is always right is
-    then contradicted where most votes are wrong, or tied.
+    then contradicted where the verdict that the votes are resolved to is wrong, or tied.
 
     Returns:
         None where nobody disagrees, or the noise is certainly too small to matter at `alpha`.
@@ -46,7 +49,7 @@ def annotator_noise(found: Sequence[Votes], alpha: float, ties_are_errors: bool)
     votes = [(one.votes, one.pairs) for one in found]
     low, high = clopper_pearson(apart, both, CONFIDENCE)
     noise = [_noise(share) for share in (apart / both, low, high)]
-    floor = [contradicted(votes, h, ties_are_errors) for h in noise]
+    floor = [contradicted(votes, h, ties_are_errors, resolution) for h in noise]
     if floor[2] < alpha:
         return None
     reach = "is" if floor[1] > alpha else "may be"
@@ -71,21 +74,35 @@ def _noise(disagreement: float) -> float:
     return (1 - math.sqrt(max(0.0, 1 - 2 * disagreement))) / 2
 
 
-def contradicted(votes: Sequence[tuple[int, int]], noise: float, ties_are_errors: bool) -> float:
-    """How often the vote of most contradicts the truth, or is tied, if each vote is wrong with probability `noise`.
+def contradicted(
+    votes: Sequence[tuple[int, int]],
+    noise: float,
+    ties_are_errors: bool,
+    resolution: Resolution = Resolution.MAJORITY,
+) -> float:
+    """How often people's verdict contradicts the truth, or is tied, if each vote is wrong with probability `noise`.
 
     Args:
         votes: (votes a pair, pairs).
         ties_are_errors: a tied vote is an error of any label; else the pair is left out.
+        resolution: how votes become a verdict; weights, of people who err alike, are luck and break a tie either way.
 
     >>> [round(contradicted([(k, 1)], 0.1, True), 3) for k in (1, 2, 3)]
     [0.1, 0.19, 0.028]
+    >>> [round(contradicted([(3, 1)], 0.1, ties, Resolution.STRICT), 3) for ties in (True, False)]
+    [0.271, 0.001]
     """
     from scipy.stats import binom
 
     wrong = total = 0.0
     for k, pairs in votes:
         tied = float(binom.pmf(k // 2, k, noise)) if k % 2 == 0 else 0.0
-        wrong += pairs * (float(binom.sf(k // 2, k, noise)) + (tied if ties_are_errors else 0.0))
+        most = float(binom.sf(k // 2, k, noise))
+        if resolution is Resolution.STRICT:
+            most = noise**k
+            tied = 1 - (1 - noise) ** k - most
+        elif resolution is Resolution.WEIGHTED:
+            most, tied = most + tied / 2, 0.0
+        wrong += pairs * (most + (tied if ties_are_errors else 0.0))
         total += pairs * (1.0 if ties_are_errors else 1.0 - tied)
     return wrong / total if total else 0.0

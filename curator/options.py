@@ -22,6 +22,25 @@ class Ties(StrEnum):
     EXCLUDE = "exclude"
 
 
+class Votes(StrEnum):
+    """How what several people say about one pair becomes one verdict; a skip is no vote, "both bad" is a tie.
+
+    MAJORITY: what most say; equal counts are a tie.
+    STRICT: a side only where everybody says so; else a tie. Where ties are errors, every disagreement is one.
+    WEIGHTED: as the majority, each annotator weighing by how far he or she agrees with the others
+        (`curator.agreement.agreeing`).
+
+    A promise is about verdicts that are resolved as those of the calibration rows are. The first two depend on the pair
+    alone, and nothing changes. The weights come from all labels, those of the calibration rows among them: for weights
+    fixed beforehand the promise would be exact, so it is not quite; tests/validity/test_votes.py shows no difference.
+    They are made of what people say about what people say, never of what judges say.
+    """
+
+    MAJORITY = "majority"
+    STRICT = "strict"
+    WEIGHTED = "weighted"
+
+
 GROUP_MIN = 50
 """Labelled pairs that a group must have for a threshold of its own; smaller groups are decided together."""
 
@@ -34,6 +53,7 @@ class Rule:
         score: the signal that ranks the pairs.
         group_by: a field of the raw rows; the rule then holds within each group of pairs with one value of it.
         group_min: groups with fewer labelled pairs are decided together, as one group.
+        votes: how several labels of one pair become one.
     """
 
     guarantee: Guarantee = Guarantee.FDR
@@ -44,6 +64,7 @@ class Rule:
     group_by: str | None = None
     group_min: int = GROUP_MIN
     score: Signal = Signal.BPE
+    votes: Votes = Votes.MAJORITY
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from curator import __version__
 from curator.errors import Interrupted, StoreError
 from curator.exports.card import dataset_card
 from curator.exports.trl import write_dataset
-from curator.files import require_readable, whole_file
+from curator.files import require_dataset_folder, require_readable, whole_file
 from curator.options import LabelOptions, Rule
 from curator.progress import Progress
-from curator.steps.deciding import Decided, decide
+from curator.steps.agreeing import Groups, folder_names
+from curator.steps.deciding import Decided, decide, latest_rule
 from curator.steps.ingesting import ingest
 from curator.steps.judging import Asked, judge_input, template_for
 from curator.steps.queueing import require_imported, write_queue
@@ -24,6 +25,7 @@ from curator.steps.results import Result, decision_result
 from curator.steps.scoring import panel_judge
 from curator.steps.unchanged import LastRun
 from curator.store import Store, open_store, views
+from curator.store.agreement import keep_only
 from curator.store.audits import draw_audit
 from curator.store.judgments import add_judge, latest_judge
 from curator.store.labels import draw_for_calibration, drawn_without_label
@@ -97,6 +99,36 @@ def draw(store: Store, decided: Decided) -> None:
     """
     if decided.missing is not None and decided.missing < decided.pool and not drawn_without_label(store):
         draw_for_calibration(store, decided.missing)
+
+
+def group_datasets(store: Store, groups: Groups, folder: Path) -> list[Result]:
+    """Write one data set for each group of annotators, as if nobody else had ever labelled anything.
+
+    The rule of the latest decision is applied anew with a group's labels alone: its own calibration, threshold and
+    promise, for an auto label of all annotators together promises nothing about a group. The store is left as it was.
+
+    Returns:
+        For each group what was decided and written, as `datasets` in `schemas/agreement.schema.json`.
+
+    Raises:
+        StoreError: nothing is decided yet.
+        InputError: a folder to be written holds other things.
+    """
+    rule, judge = latest_rule(store), latest_judge(store)
+    if rule is None or judge is None:
+        raise StoreError(f"{store.path}: nothing is decided yet; run `curator label` first")
+    folders = {name: folder / safe for name, safe in folder_names(list(groups)).items()}
+    for out in folders.values():
+        require_dataset_folder(out)
+    made = []
+    for name, out in folders.items():
+        with store.undone():
+            annotators = keep_only(store, groups[name])
+            result = decision_result(store, decide(store, judge, rule))
+            export_dataset(store, {**result, "annotator_group": {"name": name, "annotators": annotators}}, out)
+        kept = ("calibration", "threshold", "pool", "accepted", "coverage", "promise", "dataset", "labels_missing")
+        made.append({"group": name, "annotators": annotators, "out": str(out), **{key: result[key] for key in kept}})
+    return made
 
 
 def export_dataset(store: Store, result: Result, folder: Path) -> None:

@@ -62,6 +62,16 @@ def _deepest(error: jsonschema_rs.ValidationError) -> jsonschema_rs.ValidationEr
     return error
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe, and a key that stands twice is an error rather than the second one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise yaml.constructor.ConstructorError(None, None, f"{twice!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path, schema: str) -> dict[str, Any]:
     """Parse a YAML file safely and check it.
 
@@ -69,10 +79,14 @@ def read_yaml(path: Path, schema: str) -> dict[str, Any]:
         RecipeError: not YAML, or not what the schema says.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is the safe one
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: {error}") from None
-    if problem := first_error(schema, values):
+    try:
+        problem = first_error(schema, values)
+    except ValueError as error:  # YAML has keys and values that JSON has not
+        raise RecipeError(f"{path}: names must be text, and values text, numbers or lists ({error})") from None
+    if problem:
         raise RecipeError(f"{path}: {problem[0]}: {problem[1]}")
     return dict(values)
 

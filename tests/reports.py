@@ -43,7 +43,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "before": None,
         "calibration": {"n": 300, "errors": 55, "accepted": 195, "accepted_errors": 20, "ties_left_out": 0, "fitted": 0,
                         "prompts": 290, "drawn": 280, "earlier_tries": 2},
-        "guarantee": "fdr", "alpha": 0.1, "delta": 0.1, "ties": "error",
+        "guarantee": "fdr", "alpha": 0.1, "delta": 0.1, "ties": "error", "votes": "majority",
         "threshold": {"bpe": 0.596, "log_odds": 0.925}, "pool": 600, "accepted": 421, "abstained": 179,
         "coverage": 421 / 600, "labels_missing": None, "labelled": 310, "dataset": {"auto": 421, "human": 305},
         "queue": {"tasks": 179, "calibration_draw": 0, "audit": 0, "again": 0},

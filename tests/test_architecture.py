@@ -15,8 +15,9 @@ PACKAGE = ROOT / "curator"
 PURE = (
     "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "combining", "quality",
     "sizing", "signals", "label_plan", "contradictions", "intervals", "doubts", "bias", "noise", "rendering",
+    "agreement",
 )  # fmt: skip
-PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "markdown_it", "nh3", "curator"}
+PURE_MAY_IMPORT = {"numpy", "scipy", "krippendorff", "jinja2", "markdown_it", "nh3", "curator"}
 EDGES = ("store", "judges", "formats", "exports", "annotation", "report")
 
 

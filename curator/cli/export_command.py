@@ -24,10 +24,10 @@ def command(db: Path, to: str, out: Path, as_json: bool) -> None:
     from curator import pipeline
     from curator.cli.summary import print_json
     from curator.errors import InputError
+    from curator.files import require_dataset_folder
     from curator.store import open_store, views
 
-    if out.exists() and any(out.iterdir()) and not (out / "README.md").is_file():
-        raise InputError(f"{out} is a folder with other things in it: give a new one")
+    require_dataset_folder(out)
     with open_store(db, create=False) as store:
         latest = views.latest_run(store)
         if latest is None:

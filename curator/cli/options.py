@@ -124,6 +124,11 @@ rule = together(
         help="What ranks the pairs: the order-averaged preference (bpe), that of order ab alone, whether both orders "
         "agree, the share of votes of all judges, or how sure the judge says it is.",
     ),
+    option(
+        "--votes", type=click.Choice(["majority", "strict", "weighted"]), default="majority", show_default=True,
+        help="Several labels of one pair as one: what most say, a side only where nobody disagrees, or what weighs "
+        "most, each annotator by how far he or she agrees with the others.",
+    ),
     option("--group-by", metavar="FIELD", help="Keep the promise within each group of rows with one value of a field."),
     option(
         "--group-min", type=click.IntRange(1), default=50, show_default=True,
@@ -231,10 +236,11 @@ def panel_choice(values: dict[str, Any]) -> Any:
 def rule_choice(values: dict[str, Any]) -> Any:
     """The `Rule` of parsed options."""
     from curator.conformal import Guarantee
-    from curator.options import Rule, Ties
+    from curator.options import Rule, Ties, Votes
     from curator.signals import Signal
 
     return Rule(
         Guarantee(values["guarantee"]), values["alpha"], values["delta"], Ties(values["ties"]),
         values["min_label_mass"], values["group_by"], values["group_min"], Signal(values["score"]),
+        Votes(values["votes"]),
     )  # fmt: skip

@@ -18,6 +18,12 @@ MOST_GROUPS = 30
 """Groups that a summary lists."""
 
 
+_RESOLVED = {
+    "strict": "several labels of one pair are a side only where nobody disagrees (strict)",
+    "weighted": "of several labels of one pair, each weighs by how far its annotator agrees with others (weighted)",
+}
+
+
 def print_json(value: Any) -> None:
     """An object as JSON on standard output."""
     click.echo(escaped(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()))
@@ -44,6 +50,8 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
         lines.append(f"calibration  {rows['n']:,} labelled pairs, the judge not right on {rows['errors']:,}")
     else:
         lines.append(f"calibration  no labelled pairs{'' if rows['ties_left_out'] else ' yet'}")
+    if result["votes"] != "majority":
+        lines.append(f"             {_RESOLVED[result['votes']]}")
     if rows["ties_left_out"]:
         lines.append(f"             {rows['ties_left_out']:,} more are ties, and left out")
     if rows["fitted"]:

@@ -88,7 +88,7 @@ def _body(result: dict[str, Any], rows: dict[str, int]) -> str:
 
 {groups}It is about the {result["accepted"]} pairs that the rule accepted out of {result["pool"]}, and about
 agreement with the people who labelled the calibration rows. It says nothing about single pairs, nor about other data.
-{audit}
+{_people(result)}{audit}
 {_doubts(result["doubts"])}## How the labels were made
 
 | | |
@@ -96,6 +96,7 @@ agreement with the people who labelled the calibration rows. It says nothing abo
 | judge | {_cell(judge["name"])} ({judge["engine"]}), both orders of every pair |
 | judge id | `{judge["judge_id"]}` |
 {several}| rule | `{result["guarantee"]}`, alpha {result["alpha"]}, delta {result["delta"]}, ties: {result["ties"]} |
+| several labels of a pair | {result["votes"]} |
 | calibration rows | {calibration["n"]}, of which the judge got {calibration["errors"]} wrong |
 | earlier tries | {calibration["earlier_tries"]}, on fewer labels, without a threshold (the promise allows for none) |
 | accepted | {accepted} |
@@ -107,6 +108,33 @@ agreement with the people who labelled the calibration rows. It says nothing abo
 |---|---|
 {columns}
 """
+
+
+_RESOLVED = {
+    "majority": "",
+    "strict": """
+Several labels of one pair were resolved strictly: a side where everybody who answered said so, else a tie. The promise
+is about verdicts resolved so.
+""",
+    "weighted": """
+Several labels of one pair were resolved by weight: each annotator counts by how far he or she agrees with the others,
+which people's labels alone decide, never a judge. The promise is about verdicts resolved so. The weights come from the
+labels that calibrate, among others, so that it is not exact; no departure was found in simulation.
+""",
+}
+
+
+def _people(result: dict[str, Any]) -> str:
+    """Whose labels these are, and how several of one pair became one."""
+    group = result.get("annotator_group")
+    whose = ""
+    if group is not None:
+        whose = (
+            f"\nThese are the labels of one group of annotators, {_cell(group['name'])} ({group['annotators']} of them "
+            "with labels here), and the judge's where it agrees with them as promised. Others who labelled the same "
+            "pairs have no say in it. That it is chance which pairs this group labelled is taken for granted.\n"
+        )
+    return whose + _RESOLVED[result["votes"]]
 
 
 def _several(judges: list[dict[str, Any]], panel: dict[str, Any]) -> str:

@@ -61,7 +61,8 @@ def compare(store: Store, rule: Rule) -> dict[str, Any]:
     inside, panel = members(store, latest), panel_of(latest)
     ids = {judge.judge_id for judge in inside}
     judges = [*inside, *(judge for judge in judges_of_input(store) if judge.judge_id not in ids)]
-    scored = score_judges(store, judges, panel, replace(rule, score=Signal.BPE))
+    with store.undone():  # the store goes on resolving votes as it was decided on
+        scored = score_judges(store, judges, panel, replace(rule, score=Signal.BPE))
     team = _Team(inside, panel, len(inside)) if len(inside) > 1 else _Team(judges, panel, len(judges))
     signals = [
         {"signal": kind.value, "judges": [{"judge_id": one.judge_id, "name": one.name} for one in whose],
@@ -127,7 +128,8 @@ def sweep(store: Store, rule: Rule, alphas: Sequence[Fraction] = ALPHAS) -> dict
     Raises:
         StoreError: nothing is judged, or no label may calibrate.
     """
-    scored = score_input(store, _latest(store), rule)
+    with store.undone():  # the store goes on resolving votes as it was decided on
+        scored = score_input(store, _latest(store), rule)
     rows = _rows(store, scored.log_odds, scored, rule)
     steps = []
     for alpha in sorted(set(alphas)):
@@ -177,5 +179,5 @@ def _accepted(scored: Scored, rows: Rows, rule: Rule) -> dict[str, Any]:
 def _named(rule: Rule) -> dict[str, Any]:
     return {
         "score": rule.score.value, "guarantee": rule.guarantee.value, "delta": float(rule.delta),
-        "ties": rule.ties.value, "group_by": rule.group_by,
+        "ties": rule.ties.value, "votes": rule.votes.value, "group_by": rule.group_by,
     }  # fmt: skip

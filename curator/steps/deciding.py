@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from fractions import Fraction
 from itertools import compress
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curator.conformal import Calibration, accept, calibrate
-from curator.options import Rule, Ties
+from curator.conformal import Calibration, Guarantee, accept, calibrate
+from curator.options import Rule, Ties, Votes
 from curator.pair import JudgeInfo
 from curator.preference import entropy_at
-from curator.signals import sureness
+from curator.signals import Signal, sureness
 from curator.sizing import labels_missing
 from curator.steps.scoring import TIE, A, B, Scored, panel_of, score_input
 from curator.store import Store
@@ -27,6 +29,8 @@ from curator.store.decisions import (
     calibration_ids,
     replace_decisions,
 )
+
+_RULE = "rule of the latest decision"
 
 Result = dict[str, Any]
 Bools = NDArray[np.bool_]
@@ -122,12 +126,13 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
                 missing.append((more < found.m, _to_label(more, here, panel_of(judge).fit_fraction)))
     with store.transaction():
         number = add_calibration(
-            store, judge.judge_id, calibrations, score=rule.score.value, ties=rule.ties.value, group_by=rule.group_by,
-            fingerprint=_fingerprint(store, known.verdict, rows),
+            store, judge.judge_id, calibrations, score=rule.score.value, ties=rule.ties.value, votes=rule.votes.value,
+            group_by=rule.group_by, fingerprint=_fingerprint(store, known.verdict, rows),
         )  # fmt: skip
         reason = _reasons(
             accepted, answered, rows.sureness, any(one.found.threshold is not None for one in calibrations)
         )
+        store.set(_RULE, orjson.dumps(asdict(rule), default=str).decode())
         replace_decisions(
             store, judge.judge_id, number, scored.preference, answered,
             np.where(accepted, rows.label, np.int8(0)), reason,
@@ -135,6 +140,16 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
     judged = int(np.count_nonzero(answered & known.in_pool))
     within_reach = [more for possible, more in missing if possible] or [more for _, more in missing]
     return Decided(judge, rule, scored, rows, calibrations, judged, _complete(scored), max(within_reach, default=None))
+
+
+def latest_rule(store: Store) -> Rule | None:
+    """The rule of the latest decision; None: there is none."""
+    if not (made := orjson.loads(store.setting(_RULE, "null"))):
+        return None
+    return Rule(
+        Guarantee(made["guarantee"]), Fraction(made["alpha"]), Fraction(made["delta"]), Ties(made["ties"]),
+        made["min_label_mass"], made["group_by"], made["group_min"], Signal(made["score"]), Votes(made["votes"]),
+    )  # fmt: skip
 
 
 def calibrated(scored: Scored, rows: Rows, rule: Rule) -> list[tuple[str | None, Bools, Calibration]]:

@@ -50,7 +50,7 @@ def find_doubts(
     found += doubts.refused_labels(stored.refused(store))
     found.append(doubts.outgrown_draw(*stored.outgrown_draw(store)))
     if n:
-        found.append(annotator_noise(stored.votes(store), float(rule.alpha), rule.ties is Ties.ERROR))
+        found.append(annotator_noise(stored.votes(store), float(rule.alpha), rule.ties is Ties.ERROR, rule.votes))
     if promised:
         found.append(doubts.waiting_draw(result["queue"]["calibration_draw"]))
         found.append(doubts.earlier_tries(rows["earlier_tries"]))

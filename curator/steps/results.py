@@ -55,6 +55,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "alpha": float(rule.alpha),
         "delta": float(rule.delta),
         "ties": rule.ties.value,
+        "votes": rule.votes.value,
         "threshold": shown_threshold(min(cuts, default=None)),
         "group_by": rule.group_by,
         "groups": None if rule.group_by is None else [_group(one, rule) for one in decided.calibrations],

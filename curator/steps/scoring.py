@@ -14,6 +14,7 @@ from curator.options import Rule
 from curator.pair import JudgeInfo
 from curator.preference import Preference, preference
 from curator.signals import OF_ONE_JUDGE, Replies, Signal, of_judge, of_replies
+from curator.steps.voting import resolve_votes
 from curator.store import Store
 from curator.store.decisions import VERDICTS, Judged, judged_pairs
 from curator.store.judgments import PANEL, members
@@ -86,9 +87,12 @@ def score_input(store: Store, judge: JudgeInfo, rule: Rule) -> Scored:
 def score_judges(store: Store, judges: Sequence[JudgeInfo], panel: Panel, rule: Rule) -> Scored:
     """Score every pair of the input with some judges: all of a panel, or those of a cascade that have been asked.
 
+    People's labels are resolved as the rule says, from here on.
+
     Raises:
         InputError: a judge has not said how sure it is, and that is to rank the pairs.
     """
+    resolve_votes(store, rule.votes)
     known = judged_pairs(
         store, [judge.judge_id for judge in judges], rule.min_label_mass,
         fit_fraction=panel.fit_fraction, group_by=rule.group_by,

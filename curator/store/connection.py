@@ -150,6 +150,17 @@ class Store:
         except duckdb.Error:
             pass  # a failed COMMIT has rolled back already
 
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Whatever is done inside is seen inside alone: at the end the store is as it was. Not for a transaction."""
+        self.rows("BEGIN")
+        self._in_transaction = True
+        try:
+            yield
+        finally:
+            self._rollback()
+            self._in_transaction = False
+
     def checkpoint(self) -> None:
         """Bring everything into the one file."""
         self.rows("CHECKPOINT")

@@ -169,7 +169,11 @@ def hold_band(store: Store, band: NDArray[np.bool_]) -> None:
 
 def calibration_ids(store: Store) -> tuple[list[str], NDArray[np.int64]]:
     """The ids of the judged pairs that may calibrate, sorted, and where each stands in the arrays."""
-    table = store.arrow("SELECT pair_id, rowid AS place FROM judged WHERE calibrates ORDER BY pair_id")
+    # What is not committed yet, as within `Store.undone`, is numbered from a high number on.
+    table = store.arrow(
+        """SELECT pair_id, rowid - (SELECT min(rowid) FROM judged) AS place FROM judged
+        WHERE calibrates ORDER BY pair_id"""
+    )
     return table["pair_id"].to_pylist(), table["place"].to_numpy()
 
 
@@ -240,6 +244,7 @@ def add_calibration(
     *,
     score: str,
     ties: str,
+    votes: str,
     group_by: str | None,
     fingerprint: str,
 ) -> int:
@@ -247,7 +252,7 @@ def add_calibration(
     rows = [
         [
             group_by, one.name, judge_id, score, found.guarantee.value, str(found.alpha), str(found.delta), ties,
-            found.n, found.n_errors, found.m, found.threshold,
+            votes, found.n, found.n_errors, found.m, found.threshold,
             None if found.threshold is None else entropy_at(found.threshold),
             found.accepted, found.k, found.errors, fingerprint,
         ]

@@ -83,13 +83,13 @@ def earlier_looks(store: Store) -> dict[str, int]:
 def chosen_before(store: Store) -> int:
     """How many other settings were decided on with some of today's calibration labels already there.
 
-    Settings are judge or panel, signal, guarantee, alpha, delta where it matters, what ties mean, and groups; those of
-    the latest calibration do not count, however often they were decided on.
+    Settings are judge or panel, signal, guarantee, alpha, delta where it matters, what ties mean, how votes are
+    resolved, and groups; those of the latest calibration do not count, however often they were decided on.
     """
     return store.count(
         f"""WITH setting AS (
             SELECT calibration_id, n, recorded_at, row(
-                judge_id, score, guarantee, alpha, if(guarantee = 'pac', delta, NULL), ties, group_by) AS made
+                judge_id, score, guarantee, alpha, if(guarantee = 'pac', delta, NULL), ties, votes, group_by) AS made
             FROM calibration
         )
         SELECT count(DISTINCT made) FROM setting

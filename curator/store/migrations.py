@@ -7,17 +7,30 @@ from __future__ import annotations
 
 _VERDICT = """
         WITH voice AS ({voices}), vote AS (
-            SELECT pair_id, if(verdict = 'both_bad', 'tie', verdict) AS verdict, count(*) AS votes
-            FROM voice WHERE verdict <> 'skip' GROUP BY ALL
+            SELECT pair_id, if(verdict = 'both_bad', 'tie', verdict) AS verdict,
+                   sum(coalesce(weight, {others})) AS votes
+            FROM voice LEFT JOIN annotator_weight USING (annotator) WHERE verdict <> 'skip' GROUP BY ALL
         ), best AS (
             SELECT pair_id, CASE WHEN count(*) = 1 THEN any_value(verdict) ELSE 'tie' END AS verdict
-            FROM (SELECT * FROM vote QUALIFY votes = max(votes) OVER (PARTITION BY pair_id)) GROUP BY pair_id
+            FROM (SELECT * FROM vote QUALIFY votes = max(votes) OVER (PARTITION BY pair_id) OR {strict})
+            GROUP BY pair_id
         )
         SELECT l.pair_id, coalesce(any_value(best.verdict), 'skip') AS verdict,
                bool_or(l.origin = 'calibration') AS random, max(l.number) AS number
         FROM voice l LEFT JOIN best USING (pair_id) GROUP BY l.pair_id
 """
-"""One verdict a pair, from the labels of a query: the most frequent; equal counts are a tie. Of step 1."""
+"""One verdict a pair, from the labels of a query: the one that weighs most; equal weights are a tie. Of step 1.
+
+Weights are decimals: sums of them do not depend on the order, and equal ones are equal."""
+
+_OTHERS = "(SELECT coalesce(max(weight), 1) FROM annotator_weight WHERE annotator IS NULL)"
+_STRICT = "(SELECT count(*) > 0 FROM setting WHERE name = 'votes' AND value = 'strict')"
+"""Under `curator.options.Votes.STRICT` every verdict that somebody gave stays, and two of them are a tie."""
+
+
+def _verdict(voices: str) -> str:
+    return _VERDICT.format(voices=voices, others=_OTHERS, strict=_STRICT)
+
 
 _FIRST = "SELECT * FROM word WHERE NOT again"
 _BLIND = "SELECT * FROM word WHERE NOT again AND blind"
@@ -121,6 +134,7 @@ MIGRATIONS: tuple[str, ...] = (
         alpha VARCHAR NOT NULL,          -- exact: a fraction as text
         delta VARCHAR NOT NULL,
         ties VARCHAR NOT NULL,
+        votes VARCHAR NOT NULL,          -- how several labels of a pair become one: majority | strict | weighted
         n BIGINT NOT NULL,
         errors BIGINT NOT NULL,
         m BIGINT NOT NULL,
@@ -147,6 +161,10 @@ MIGRATIONS: tuple[str, ...] = (
         recorded_at TIMESTAMPTZ DEFAULT now()
     );
     CREATE TABLE setting (name VARCHAR NOT NULL, value VARCHAR NOT NULL);
+    CREATE TABLE annotator_weight (      -- empty: every annotator's word weighs the same
+        annotator VARCHAR,               -- NULL: everybody else
+        weight DECIMAL(9, 6) NOT NULL    -- how far the annotator agrees with others
+    );
 
     CREATE VIEW input AS                 -- the distinct pairs of the latest input, each where it stood first
         SELECT pair_id, position, role FROM input_row WHERE NOT duplicate;
@@ -159,11 +177,11 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE VIEW latest_label AS          -- the latest of each annotator
         SELECT * FROM word QUALIFY row_number() OVER (PARTITION BY pair_id, annotator ORDER BY number DESC) = 1;
     CREATE VIEW label AS                 -- one verdict a pair; of a pair that came back, what was said then
-        {_VERDICT.format(voices=_LAST)};
+        {_verdict(_LAST)};
     CREATE VIEW first_label AS           -- one verdict a pair, from what was said before anybody doubted it
-        {_VERDICT.format(voices=_FIRST)};
+        {_verdict(_FIRST)};
     CREATE VIEW blind_label AS           -- of these, from people who had not been shown what the judge says
-        {_VERDICT.format(voices=_BLIND)};
+        {_verdict(_BLIND)};
     CREATE VIEW recheck_waiting AS
         SELECT pair_id FROM recheck WHERE pair_id NOT IN (SELECT pair_id FROM word WHERE again);
     CREATE VIEW calibration_label AS     -- labels that may set a threshold: blind, and of a random draw
