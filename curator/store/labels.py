@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 
@@ -75,6 +76,22 @@ def _found_in(store: Store, table: str, pair_ids: Sequence[str]) -> set[str]:
     with store.incoming(pa.table({"pair_id": pa.array(pair_ids, pa.string())})):
         rows = store.rows(f"SELECT pair_id FROM incoming WHERE pair_id IN (SELECT pair_id FROM {table})")
     return {row[0] for row in rows}
+
+
+def words_of(store: Store, annotator: str, seconds: float) -> list[dict[str, Any]]:
+    """What an annotator has said of the pairs of the input, the latest last.
+
+    Of a pair that came back in doubt, only what was said since.
+
+    Returns:
+        pair_id, verdict, left_side, note, seconds of each; `recent`: it was stored in the latest so many seconds.
+    """
+    return store.records(
+        """SELECT pair_id, verdict, left_side, note, seconds, epoch(now()) - epoch(recorded_at) < $recent AS recent
+        FROM word SEMI JOIN (SELECT pair_id FROM input WHERE role = 'pool') USING (pair_id)
+        WHERE annotator = $annotator AND again = (pair_id IN (SELECT pair_id FROM recheck)) ORDER BY number""",
+        {"annotator": annotator, "recent": seconds},
+    )
 
 
 def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,11 +43,15 @@ _TASK = f"""
 
 # Sorted before the lines are made: DuckDB sorts three texts faster than one as long. The coin for the sides is that of
 # curator.pair.first_by_hash; a pair that comes back in doubt shows its sides the other way round.
-_QUEUE = f"""
-    SELECT '{{"pair_id":"' || pair_id || '","prompt":' || prompt
+_LINE = """
+    '{"pair_id":"' || pair_id || '","prompt":' || prompt
            || ',"left":' || to_json(if(a_left, response_a, response_b))::VARCHAR
            || ',"right":' || to_json(if(a_left, response_b, response_a))::VARCHAR
-           || ',"label":null,"annotator":null,"note":null}}' || chr(10) AS line
+           || ',"label":null,"annotator":null,"note":null}' || chr(10) AS line
+"""
+
+_QUEUE = f"""
+    SELECT {_LINE}
     FROM (SELECT pair_id, prompt, response_a, response_b, (md5(pair_id || $seed) < '8') <> again AS a_left
           FROM ({_TASK}) JOIN pair USING (pair_id) ORDER BY drawn NULLS LAST, place, pair_id)
 """
@@ -66,6 +70,30 @@ def task_lines(store: Store) -> Iterator[tuple[int, pa.Buffer]]:
         if len(lines):
             start, *_, end = np.frombuffer(offsets, np.int64)[[lines.offset, lines.offset + len(lines)]].tolist()
             yield len(lines), text.slice(start, end - start)
+
+
+def task_ids(store: Store) -> list[str]:
+    """Pairs that wait for people, in the order of the queue."""
+    rows = store.arrow(
+        f"SELECT pair_id FROM ({_TASK}) ORDER BY drawn NULLS LAST, place, pair_id", {"seed": store.seed}
+    )
+    return rows["pair_id"].to_pylist()  # type: ignore[no-any-return]
+
+
+def lines_of(store: Store, pair_ids: Sequence[str], most: int | None = None) -> dict[str, bytes]:
+    """Lines of queue.jsonl of some pairs, whether they wait or not; without those of more than `most` bytes."""
+    wanted = pa.table({"pair_id": pa.array(pair_ids, pa.string())})
+    with store.incoming(wanted):
+        rows = store.rows(
+            f"""SELECT pair_id, {_LINE} FROM (
+                SELECT pair_id, prompt, response_a, response_b,
+                       (md5(pair_id || $seed) < '8') <> (pair_id IN (SELECT pair_id FROM recheck)) AS a_left
+                FROM pair WHERE pair_id IN (SELECT pair_id FROM incoming)
+                  AND coalesce(strlen(prompt) + strlen(response_a) + strlen(response_b) <= $most, true)
+            )""",
+            {"seed": store.seed, "most": most},
+        )
+    return {pair_id: line.encode() for pair_id, line in rows}
 
 
 def counts(store: Store) -> dict[str, Any]:
