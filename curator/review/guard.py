@@ -7,12 +7,10 @@ own that it lets point here (its Host differs). Another user of this machine doe
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from aiohttp.typedefs import Handler, Middleware
 
 _HOSTS = {"127.0.0.1", "localhost"}
 
@@ -35,7 +33,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     response.headers["Server"] = "curator"
 
 
-def guard(token: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def guard(token: str) -> Middleware:
     """The middleware that refuses requests with another host, another origin, or without the token.
 
     The token comes once in the address, and from then on in a cookie that scripts cannot read.

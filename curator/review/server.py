@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -23,8 +23,6 @@ from curator.steps.reviewing import Review, Said, State, clean_name
 
 BODY_MOST = 4 * 2**20
 """Bytes of a request: an outbox of 200 answers with long comments."""
-
-_T = TypeVar("_T")
 
 
 class Server:

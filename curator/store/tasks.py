@@ -74,9 +74,7 @@ def task_lines(store: Store) -> Iterator[tuple[int, pa.Buffer]]:
 
 def task_ids(store: Store) -> list[str]:
     """Pairs that wait for people, in the order of the queue."""
-    rows = store.arrow(
-        f"SELECT pair_id FROM ({_TASK}) ORDER BY drawn NULLS LAST, place, pair_id", {"seed": store.seed}
-    )
+    rows = store.arrow(f"SELECT pair_id FROM ({_TASK}) ORDER BY drawn NULLS LAST, place, pair_id", {"seed": store.seed})
     return rows["pair_id"].to_pylist()  # type: ignore[no-any-return]
 
 
