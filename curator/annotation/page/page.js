@@ -22,7 +22,7 @@
   };
   const SETTLE = 250; // ms: a second press of the same key is not an answer to a task that nobody has read yet
 
-  let state = null, busy = true, retry = null;
+  let state = null, busy = true, retry = null, drawn = null; // drawn: the task that is on the page
   let unfolded = false, comparing = false;
   let shownAt = 0, since = 0, spent = 0;
 
@@ -184,7 +184,8 @@
     at("progress").value = total - left;
     const parts = [`${number(done)} done`, `${number(left)} left`];
     if (pace && left) parts.push(`${duration(pace)} each`, `about ${duration(pace * left)} to go`);
-    at("counts").textContent = annotator === null ? "" : parts.join(" · ");
+    at("counts").textContent = annotator === null ? `${number(total)} tasks` : parts.join(" · ");
+    at("progress").hidden = annotator === null;
     at("who").textContent = annotator ?? "";
     const can = Boolean(backend.save) && annotator !== null && done > 0;
     for (const id of ["save", "save-end"]) {
@@ -197,7 +198,6 @@
   }
 
   function show(next, said = "") {
-    const before = state?.task?.pair_id;
     state = next;
     problem(null);
     header();
@@ -205,6 +205,7 @@
     at("join").hidden = annotator !== null;
     at("task").hidden = at("answer").hidden = annotator === null || !task;
     at("end").hidden = annotator === null || Boolean(task);
+    if (annotator === null || !task) drawn = null;
     if (annotator === null) {
       at("title").textContent = "Which response is better?";
       at("name").focus();
@@ -212,7 +213,7 @@
     }
     if (!task) {
       at("answer").hidden = !state.can_undo;
-      at("answer").classList.toggle("only-undo", true);
+      at("answer").classList.add("only-undo");
       at("title").textContent = left ? "Nothing to do right now" : "All done, thank you";
       at("after").textContent = left ? "The tasks that are left are with others. Load the page again later." : backend.after;
       at("tally").textContent = `${number(state.done)} answers are yours.`;
@@ -220,11 +221,12 @@
       say(`${said} ${at("title").textContent}.`);
       return;
     }
-    at("answer").classList.toggle("only-undo", false);
+    at("answer").classList.remove("only-undo");
     const place = state.total - left + 1;
     at("title").textContent = "Which response is better?";
     document.title = `${place} of ${state.total}: curator review`;
-    if (task.pair_id === before && !state.previous) return; // only the numbers have changed
+    if (task.pair_id === drawn) return; // only the numbers have changed
+    drawn = task.pair_id;
     prompt();
     verdict(task);
     responses();
@@ -284,7 +286,7 @@
     at("comment").hidden = !open;
     at("write").ariaExpanded = String(open);
   }
-  const write = () => { comment(true); at("note").focus(); };
+  const write = () => { comment(true); at("note").focus({ preventScroll: true }); };
 
   function compare() {
     if (!state?.task) return;
