@@ -51,12 +51,22 @@ class AddedLabels:
 
 def unknown_pairs(store: Store, pair_ids: Sequence[str]) -> set[str]:
     """Those of some ids that no stored pair has."""
-    return set(pair_ids) - _found_in(store, "pair", pair_ids)
+    with store.incoming(pa.table({"pair_id": pa.array(pair_ids, pa.string())})):
+        rows = store.rows("SELECT pair_id FROM incoming WHERE pair_id NOT IN (SELECT pair_id FROM pair)")
+    return {row[0] for row in rows}
 
 
-def labelled_pairs(store: Store, pair_ids: Sequence[str]) -> set[str]:
-    """Those of some ids about which a person has said something."""
-    return _found_in(store, "human_label", pair_ids)
+def said_before(store: Store, answers: Sequence[tuple[str, str | None, str | None]]) -> set[int]:
+    """Which of some answers (pair_id, annotator, verdict) the store holds, by their places; None stands for any."""
+    names = ("pair_id", "annotator", "verdict")
+    columns = [pa.array([row[i] for row in answers], pa.string()) for i in range(len(names))]
+    table = pa.table([*columns, pa.array(range(len(answers)), pa.int64())], names=[*names, "place"])
+    with store.incoming(table):
+        rows = store.rows(
+            """SELECT DISTINCT place FROM incoming i JOIN human_label h USING (pair_id)
+            WHERE coalesce(i.annotator = h.annotator, true) AND coalesce(i.verdict = h.verdict, true)"""
+        )
+    return {row[0] for row in rows}
 
 
 def swapped_pairs(store: Store, shown: Sequence[tuple[str, str, str]]) -> set[str]:
@@ -68,12 +78,6 @@ def swapped_pairs(store: Store, shown: Sequence[tuple[str, str, str]]) -> set[st
             """SELECT pair_id FROM incoming JOIN pair USING (pair_id)
             WHERE text = CASE side WHEN 'a' THEN response_b ELSE response_a END"""
         )
-    return {row[0] for row in rows}
-
-
-def _found_in(store: Store, table: str, pair_ids: Sequence[str]) -> set[str]:
-    with store.incoming(pa.table({"pair_id": pa.array(pair_ids, pa.string())})):
-        rows = store.rows(f"SELECT pair_id FROM incoming WHERE pair_id IN (SELECT pair_id FROM {table})")
     return {row[0] for row in rows}
 
 
