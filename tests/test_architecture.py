@@ -15,6 +15,7 @@ PACKAGE = ROOT / "curator"
 PURE = (
     "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "combining", "quality",
     "sizing", "signals", "label_plan", "contradictions", "intervals", "doubts", "bias", "noise", "rendering",
+    "diversity",
 )  # fmt: skip
 PURE_MAY_IMPORT = {"numpy", "scipy", "jinja2", "markdown_it", "nh3", "curator"}
 EDGES = ("store", "judges", "formats", "exports", "annotation", "report")

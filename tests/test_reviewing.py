@@ -17,6 +17,7 @@ import pytest
 from curator.annotation.base import Task
 from curator.cli.main import run
 from curator.errors import StoreLocked
+from curator.options import QueueOrder
 from curator.pair import Verdict
 from curator.steps import reviewing
 from curator.steps.importing import sides
@@ -25,7 +26,7 @@ from curator.steps.seating import Desk, Word
 from curator.store import open_store
 from curator.store.audits import ask_again
 from curator.store.labels import Label, add_labels, draw_for_calibration
-from curator.store.tasks import lines_of, task_ids, task_lines
+from curator.store.tasks import Readers, lines_of, set_readers, task_lines, task_order
 from tests.conftest import ROOT, Cli, judgments, pairs, read_rows, write_rows
 
 PAIRS = 16
@@ -74,7 +75,7 @@ def db(made: Path, tmp_path: Path) -> Path:
 
 def order(db: Path) -> list[str]:
     with open_store(db) as store:
-        return task_ids(store)
+        return list(task_order(store)["pair_id"].to_pylist())
 
 
 def stored(db: Path) -> list[tuple[Any, ...]]:
@@ -109,12 +110,10 @@ class Clock:
 def test_tasks_are_those_of_the_queue_in_its_order_and_words(db: Path) -> None:
     with open_store(db) as store:
         lines = [line for _, some in task_lines(store) for line in some.to_pybytes().splitlines(keepends=True)]
-        ids = task_ids(store)
-        found = lines_of(store, ids[3:6])
-        assert list(found)
-        assert found == dict(zip(ids[3:6], lines[3:6], strict=True))
-        assert lines_of(store, ids[:2], most=10) == {}
-        assert lines_of(store, []) == {}
+        ids = task_order(store)["pair_id"].to_pylist()
+        assert lines_of(store, ids[5:2:-1], most=10_000) == lines[5:2:-1]
+        assert lines_of(store, ids[:2], most=10) == []
+        assert lines_of(store, []) == []
     assert [Task.of(line).pair_id for line in lines] == ids
     assert len(ids) == PAIRS
 
@@ -196,7 +195,7 @@ def test_nobody_is_blocked_by_a_screen(db: Path) -> None:
 
 def test_a_screen_that_nobody_looks_at_is_given_up(db: Path) -> None:
     clock = Clock()
-    review = Review(db, clock)
+    review = Review(db, clock=clock)
     away = review.sync("away", [])
     clock.now = 599
     assert shown(review.sync("anna", [])) != shown(away)
@@ -306,6 +305,7 @@ def test_a_label_of_a_killed_import_is_seen(db: Path) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
+from curator.options import QueueOrder
 from curator.pair import Verdict
 from curator.store import open_store
 from curator.store.labels import Label, add_labels, draw_for_calibration
@@ -496,6 +496,38 @@ def test_the_summary_says_who_did_what(db: Path) -> None:
 )
 def test_names_are_one_readable_line(given: str, kept: str) -> None:
     assert clean_name(given) == kept
+
+
+def test_pairs_for_two_go_to_two_people(db: Path) -> None:
+    with open_store(db) as store:
+        set_readers(store, Readers(2, 1.0))
+        some = task_order(store)
+    review = Review(db)
+    anna, ben, carl = (review.sync(name, []) for name in ("anna", "ben", "carl"))
+    assert shown(anna) == shown(ben) != shown(carl)
+    for _ in range(PAIRS):
+        anna = review.sync("anna", [says(anna, "left")])
+    assert (anna.task, anna.left) == (None, 0)
+    for _ in range(PAIRS):
+        ben = review.sync("ben", [says(ben, "left")])
+    assert (ben.task, ben.left) == (None, 0)
+    assert review.sync("carl", []).task is None
+    with open_store(db) as store:
+        none_left = task_order(store)
+    assert none_left.num_rows == 0
+    assert none_left.schema.names == some.schema.names
+    assert len(stored(db)) == 2 * PAIRS
+    # What one takes back waits for one person again, and not for the one who has answered.
+    review.sync("anna", [undo(anna)])
+    assert order(db) == [anna.undo]
+    assert Review(db).sync("ben", []).task is None
+    assert shown(Review(db).sync("carl", [])) == anna.undo
+
+
+def test_the_order_is_the_one_asked_for(db: Path) -> None:
+    with open_store(db) as store:
+        chosen = task_order(store, QueueOrder.RANDOM)["pair_id"].to_pylist()
+    assert shown(Review(db, QueueOrder.RANDOM).sync("anna", [])) == chosen[0] != order(db)[0]
 
 
 def test_a_task_for_two_goes_to_two() -> None:

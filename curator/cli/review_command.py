@@ -14,7 +14,16 @@ from curator.cli.options import option
 @options.db
 @option("--annotator", metavar="NAME", help="Who labels at this address.  [default: the page asks once a browser]")
 @option("--port", type=click.IntRange(0, 65535), help="Port on 127.0.0.1; 0: any.  [default: the same for a store]")
-def command(db: Path, annotator: str | None, port: int | None) -> None:
+@options.queue_order
+@options.annotators
+def command(
+    db: Path,
+    annotator: str | None,
+    port: int | None,
+    order: str,
+    annotators_per_pair: int | None,
+    overlap: float | None,
+) -> None:
     """Label in the browser: a page on this machine, for one person or several.
 
     The page is at 127.0.0.1 alone and needs the token of the printed address. Each answer is in the store before the
@@ -26,14 +35,18 @@ def command(db: Path, annotator: str | None, port: int | None) -> None:
       curator review --db raw.curated/curator.duckdb
       curator review --db raw.curated/curator.duckdb --annotator anna
     """
+    from curator.options import QueueOrder
     from curator.progress import clean
     from curator.review.server import serve
     from curator.steps.reviewing import Review, clean_name, review_summary
+    from curator.store import open_store
 
     name = None if annotator is None else clean_name(annotator)
     if name == "":
         raise click.UsageError("--annotator is no name that can be read")
-    review = Review(db)
+    with open_store(db, create=False) as store:
+        options.keep_annotators(store, annotators_per_pair, overlap)
+    review = Review(db, QueueOrder(order))
 
     def say(address: str) -> None:
         who = "" if name is None else f" by {name}"

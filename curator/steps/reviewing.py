@@ -15,12 +15,13 @@ from pathlib import Path
 
 from curator.annotation.base import Task
 from curator.errors import StoreLocked
+from curator.options import QueueOrder
 from curator.progress import clean
 from curator.steps.importing import sides, verdict_of
 from curator.steps.seating import Desk, Seat, Word
 from curator.store import Store, open_store
 from curator.store.labels import Label, add_labels, drawn_without_label, unknown_pairs, words_of
-from curator.store.tasks import lines_of, task_ids
+from curator.store.tasks import lines_of, task_order
 
 AHEAD = 50
 """Tasks of each annotator whose texts are kept, to go on with while another command has the store."""
@@ -99,14 +100,20 @@ class Review:
 
     Attributes:
         labelled: the pairs that each annotator has labelled since this was made, by name.
+        waiting: tasks when the store was last read.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, path: Path, order: QueueOrder = QueueOrder.UNCERTAIN, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """
+        Args:
+            order: of the tasks behind the calibration draw.
+
         Raises:
             StoreError: there is no store, or another process has it.
         """
-        self.path = path
+        self.path, self._order = path, order
         self.labelled: dict[str, set[str]] = {}
         self._clock = clock
         self._mark: tuple[tuple[int, int, int] | None, ...] | None = None
@@ -115,7 +122,6 @@ class Review:
         with open_store(path, create=False) as store:
             self._read(store)
             self._leave(store)
-        self.waiting = len(self._tasks)
 
     def sync(self, annotator: str, said: Sequence[Said], showing: str | None = None) -> State:
         """Store what an annotator said, in order, and say what comes next.
@@ -144,7 +150,7 @@ class Review:
         line = self._texts.get(pair_id)
         if line is None:
             with open_store(self.path, create=False, patience=_PATIENCE) as store:
-                line = lines_of(store, [pair_id]).get(pair_id)
+                line = next(iter(lines_of(store, [pair_id])), None)
         return None if line is None else Task.of(line)
 
     def _stored(self, store: Store, annotator: str, said: Sequence[Said], showing: str | None) -> State:
@@ -196,8 +202,9 @@ class Review:
     def _read(self, store: Store) -> None:
         """Take the order of the tasks from the store, and what those who are here have said."""
         before = self._desk.seats
-        self._tasks = task_ids(store)
-        self._desk = Desk(self._tasks, clock=self._clock)
+        tasks = task_order(store, self._order)
+        self.waiting = len(tasks)
+        self._desk = Desk(tasks["pair_id"].to_pylist(), tasks["wanted"].to_pylist(), self._clock)
         self._dealt = sides(store)
         self._texts.clear()
         for name, seat in before.items():
@@ -243,11 +250,11 @@ class Review:
         now = self._desk.show(annotator, showing)
         missing = [pair_id for pair_id in self._desk.ahead(annotator, AHEAD) if pair_id not in self._texts]
         if now is not None and self._texts.get(now) is None:
-            self._texts.update(lines_of(store, [now]))
+            self._texts.update(_by_pair(lines_of(store, [now])))
         if len(missing) > AHEAD // 2 or (missing and now in missing):
             if sum(map(len, filter(None, self._texts.values()))) > _KEPT:
                 self._texts = {pair_id: line for pair_id, line in self._texts.items() if pair_id == now}
-            found = lines_of(store, missing, LONG)
+            found = _by_pair(lines_of(store, missing, most=LONG))
             self._texts = {**dict.fromkeys(missing), **found, **self._texts}
 
     def _state(self, annotator: str, stored: bool, message: str | None) -> State:
@@ -266,6 +273,10 @@ class Review:
             stored=stored,
             message=message,
         )
+
+
+def _by_pair(lines: list[bytes]) -> dict[str, bytes]:
+    return {Task.of(line).pair_id: line for line in lines}
 
 
 def _label_of(verdict: str, left_side: str) -> str:

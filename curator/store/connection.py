@@ -104,9 +104,16 @@ class Store:
                 raise StoreError("the statement has no result")
             return result.to_arrow_table()
 
-    def stream(self, sql: str, batch: int, values: Values = None) -> Iterator[pa.RecordBatch]:
-        """The result of a query, some rows at a time, while other statements may run. No temporary table is seen."""
+    def stream(
+        self, sql: str, batch: int, values: Values = None, incoming: pa.Table | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The result of a query, some rows at a time, while other statements may run.
+
+        No temporary table is seen, and as `incoming` the one that is given.
+        """
         with self._expected(), self._db.cursor() as cursor:
+            if incoming is not None:
+                cursor.register("incoming", incoming)
             yield from cursor.sql(sql, params=values).to_arrow_reader(batch)
 
     def append(self, table: str, rows: pa.Table) -> None:

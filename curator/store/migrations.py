@@ -20,7 +20,11 @@ _VERDICT = """
 """One verdict a pair, from the labels of a query: the most frequent; equal counts are a tie. Of step 1."""
 
 _FIRST = "SELECT * FROM word WHERE NOT again"
-_BLIND = "SELECT * FROM word WHERE NOT again AND blind"
+_BLIND = """
+            -- Where all who labelled a pair before it was doubted had been shown a verdict, the others come after that.
+            SELECT * FROM word
+            WHERE blind AND again = (pair_id NOT IN (SELECT pair_id FROM word WHERE blind AND NOT again))
+"""
 _LAST = """
             SELECT * FROM word WHERE again = (pair_id IN (SELECT pair_id FROM word WHERE again AND verdict <> 'skip'))
 """
