@@ -6,8 +6,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,34 +26,9 @@ from curator.store.audits import ask_again
 from curator.store.labels import Label, add_labels, draw_for_calibration
 from curator.store.tasks import Readers, lines_of, set_readers, task_lines, task_order
 from tests.conftest import ROOT, Cli, judgments, pairs, read_rows, write_rows
+from tests.review_servers import HOLD, held
 
 PAIRS = 16
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from curator.store import open_store
-with open_store(Path(sys.argv[1])) as store:
-    print("open", flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def held(db: Path) -> Iterator[int]:
-    """Another process has the store open meanwhile; its number."""
-    other = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
-    )
-    assert other.stdin is not None
-    assert other.stdout is not None
-    try:
-        assert other.stdout.readline() == b"open\n"
-        yield other.pid
-    finally:
-        other.stdin.close()
-        other.wait()
-        other.stdout.close()
 
 
 @pytest.fixture(scope="module")
