@@ -82,6 +82,12 @@ const backend = (() => {
     },
     async join(annotator) {
       write("curator:name", annotator);
+      undone = null;
+      return state();
+    },
+    async leave() {
+      if (memory) memory.delete("curator:name"); else localStorage.removeItem("curator:name");
+      undone = null;
       return state();
     },
     async answer(pair_id, label, note, seconds) {
@@ -93,8 +99,9 @@ const backend = (() => {
       return state();
     },
     async undo() {
-      const all = kept();
-      const [pair_id, { label, note }] = inOrder(all.answers).at(-1);
+      const all = kept(), last = inOrder(all.answers).at(-1);
+      if (!last) return state(); // another tab was faster
+      const [pair_id, { label, note }] = last;
       undone = { pair_id, label, note };
       delete all.answers[pair_id];
       all.changes += 1;

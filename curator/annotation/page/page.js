@@ -4,6 +4,7 @@
  *   whole(pair_id, part)   a promise of all of a text that was cut; part: "left", "right" or a message's number
  *   after                  what to do when all is done, a sentence
  *   save()                 optional: gives the annotator a file of the labels
+ *   leave()                optional: forgets the annotator's name, for somebody else to label here; resolves to a State
  *   unsafe()               optional: whether leaving the page now would lose something
  *   changed                set by the page, called by the backend with a State that changed by itself (another tab)
  *
@@ -22,10 +23,6 @@
   };
   const SETTLE = 250; // ms: a second press of the same key is not an answer to a task that nobody has read yet
 
-  let state = null, busy = true, retry = null, drawn = null; // drawn: the task that is on the page
-  let unfolded = false, comparing = false;
-  let shownAt = 0, since = 0, spent = 0;
-
   const kept = (store, key, value) => { // a preference or a draft: nothing is lost but comfort where it cannot be kept
     try {
       if (value === undefined) return store().getItem(key);
@@ -34,6 +31,10 @@
     return null;
   };
   const local = () => localStorage, session = () => sessionStorage;
+
+  let state = null, busy = true, retry = null, drawn = null; // drawn: the task that is on the page
+  let unfolded = kept(local, "curator:unfolded") === "yes", comparing = false;
+  let shownAt = 0, since = 0, spent = 0;
 
   const make = (tag, properties, ...inside) => {
     const element = Object.assign(document.createElement(tag), properties);
@@ -192,6 +193,8 @@
       at(id).hidden = !can;
       at(id).textContent = state.unsaved ? `Save labels (${number(state.unsaved)} new)` : "Save labels";
     }
+    at("me").hidden = !backend.leave || annotator === null;
+    at("me").querySelector("span").textContent = `You label as ${annotator}.`;
     at("undo").setAttribute("aria-disabled", String(!state.can_undo));
     at("notice").hidden = !state.message;
     at("notice").textContent = state.message ?? "";
@@ -208,6 +211,7 @@
     if (annotator === null || !task) drawn = null;
     if (annotator === null) {
       at("title").textContent = "Which response is better?";
+      at("name").value = "";
       at("name").focus();
       return;
     }
@@ -298,6 +302,7 @@
 
   function unfold() {
     unfolded = !unfolded;
+    kept(local, "curator:unfolded", unfolded ? "yes" : "no");
     fold();
     say(unfolded ? "Long texts are unfolded." : "Long texts are folded.");
   }
@@ -336,6 +341,10 @@
     if (at("comment").hidden) write(); else comment(false);
   });
   at("help").addEventListener("click", help);
+  at("leave").addEventListener("click", () => {
+    at("keys").close();
+    act(() => backend.leave(), "");
+  });
   at("again").addEventListener("click", () => retry?.());
   at("save").addEventListener("click", save);
   at("save-end").addEventListener("click", save);
@@ -358,7 +367,11 @@
     if ((busy && state) || backend.unsafe?.()) event.preventDefault();
   });
 
-  backend.changed = next => { if (!busy) show(next); };
+  backend.changed = next => {
+    if (busy) return; // what is under way tells of it
+    retry = null;
+    show(next);
+  };
   busy = false;
   act(() => backend.load());
 })();
