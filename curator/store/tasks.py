@@ -266,7 +266,7 @@ def _judges(store: Store) -> list[str]:
 
 
 _TEXT = """
-    replace(right(prompt, 600), '\\n', ' ') || ' ' || left(response_a, 300) || ' ' || left(response_b, 300)
+    replace(right(prompt, 400), '\\n', ' ') || ' ' || left(response_a, 200) || ' ' || left(response_b, 200)
 """
 """What a pair's topic is made out by: the end of the conversation, and how the responses begin."""
 
@@ -285,7 +285,7 @@ def _topics(store: Store) -> pa.Table:
     number = int.from_bytes(hashlib.blake2b(store.seed.encode(), digest_size=8).digest())
     topics = find_topics([row[0] for row in sample], number)
     places, found = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
-    for rows in store.stream(f"SELECT input_position, {_TEXT} AS text FROM {tasks}", 2_048, seed):
+    for rows in store.stream(f"SELECT input_position, {_TEXT} AS text FROM {tasks}", 256, seed):
         places.append(rows["input_position"].to_numpy())
         found.append(topics.nearest(rows["text"].to_pylist()))
     return pa.table({"input_position": np.concatenate(places), "topic": np.concatenate(found)})
