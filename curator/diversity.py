@@ -63,7 +63,8 @@ def find_topics(sample: Sequence[str], seed: int) -> Topics:
     random = np.random.default_rng(seed)
     counted = _counted(sample)
     seen = np.bincount(counted.indices, minlength=1 << _BITS)
-    rare = np.log((1 + len(sample)) / (1 + seen))
+    # A word of one text alone, such as a number, brings no two texts together: it would only blur them.
+    rare = np.where(seen > 1, np.log((1 + len(sample)) / (1 + seen)), 0)
     weights = rare[:, None] * random.standard_normal((1 << _BITS, _DIMENSIONS)) / math.sqrt(_DIMENSIONS)
     placed = _placed(counted, weights)
     different = np.unique(placed, axis=0)
