@@ -7,12 +7,10 @@ sample. Everything is decided by texts and seed.
 from __future__ import annotations
 
 import math
-import re
 import warnings
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +21,14 @@ SAMPLE = 5_000
 """Texts that topics are found on: a random sample of more."""
 
 MOST_TOPICS = 64
-_BUCKETS, _DIMENSIONS, _ROUNDS = 1 << 14, 32, 20
+_BITS, _DIMENSIONS, _ROUNDS = 14, 32, 20
 
-# Where words are not spaced apart (Chinese, Japanese), every sign is one.
-_SIGNS = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(f"[{_SIGNS}]|[^\\W{_SIGNS}]+")
+# Of UTF-8: letters and digits make words, and so does what follows a first byte over ASCII. The signs that begin with
+# these bytes are words by themselves: Chinese and Japanese do not space words apart, and punctuation is none of a word.
+_IN_WORD = np.array([byte > 127 or chr(byte).isalnum() for byte in range(256)])
+_IS_SIGN = np.array([0xE2 <= byte <= 0xE9 or byte == 0xEF for byte in range(256)])
+_BASE = 0x9E3779B97F4A7C15
+_INVERSE = pow(_BASE, -1, 1 << 64)
 
 Floats = NDArray[np.float64]
 
@@ -61,9 +62,10 @@ def find_topics(sample: Sequence[str], seed: int) -> Topics:
     """
     random = np.random.default_rng(seed)
     counted = _counted(sample)
-    seen = np.bincount(counted.indices, minlength=_BUCKETS)
-    rare = np.log((1 + len(sample)) / (1 + seen))
-    weights = rare[:, None] * random.standard_normal((_BUCKETS, _DIMENSIONS)) / math.sqrt(_DIMENSIONS)
+    seen = np.bincount(counted.indices, minlength=1 << _BITS)
+    # A word of one text alone, such as a number, brings no two texts together: it would only blur them.
+    rare = np.where(seen > 1, np.log((1 + len(sample)) / (1 + seen)), 0)
+    weights = rare[:, None] * random.standard_normal((1 << _BITS, _DIMENSIONS)) / math.sqrt(_DIMENSIONS)
     placed = _placed(counted, weights)
     different = np.unique(placed, axis=0)
     count = min(max(1, round(math.sqrt(len(sample)))), MOST_TOPICS, len(different))
@@ -76,15 +78,34 @@ def find_topics(sample: Sequence[str], seed: int) -> Topics:
 
 
 def _counted(texts: Sequence[str]) -> csr_matrix:
-    """How often each hashed word is in each text, as 1 + log; shape (n_texts, n_buckets)."""
-    words = [_WORD.findall(text.lower()) for text in texts]
-    bucket = {word: zlib.crc32(word.encode()) % _BUCKETS for word in set(chain.from_iterable(words))}
-    ends = np.cumsum([0, *map(len, words)])
-    indices = np.fromiter(map(bucket.__getitem__, chain.from_iterable(words)), np.int32, ends[-1])
-    counted = csr_matrix((np.ones(len(indices)), indices, ends), shape=(len(texts), _BUCKETS))
+    """How often each hashed word is in each text, as 1 + log; shape (n_texts, n_buckets).
+
+    A word's hash is that of its bytes as the digits of a number, and the number a difference of running sums: no word
+    is ever a Python object.
+    """
+    encoded = [text.lower().encode() for text in texts]
+    data = np.frombuffer(b" ".join([*encoded, b" "]), np.uint8)
+    within, sign = _IN_WORD[data], _IS_SIGN[data]
+    # A sign has three bytes. What rolls over the end says nothing: spaces stand there.
+    first = within & (sign | ~np.roll(within, 1) | np.roll(sign, 3))
+    last = within & ~np.roll(within & ~first, -1)
+    starts, ends = np.flatnonzero(first), np.flatnonzero(last) + 1
+    bits = data.size.bit_length()
+    digits = np.cumsum(data * _powers(_BASE, bits)[: data.size])
+    number = digits[ends - 1] - np.where(starts > 0, digits[starts - 1], 0)
+    hashed = (number * _powers(_INVERSE, bits)[starts] * np.uint64(_BASE)) >> np.uint64(64 - _BITS)
+    bounds = np.searchsorted(starts, np.cumsum([0, *(len(text) + 1 for text in encoded)]))
+    counted = csr_matrix((np.ones(starts.size), hashed.astype(np.int32), bounds), shape=(len(texts), 1 << _BITS))
     counted.sum_duplicates()
     counted.data = 1 + np.log(counted.data)
     return counted
+
+
+@cache
+def _powers(base: int, bits: int) -> NDArray[np.uint64]:
+    """base, base squared, ... modulo 2 ** 64; shape (2 ** bits,)."""
+    powers: NDArray[np.uint64] = np.multiply.accumulate(np.full(1 << bits, base, np.uint64))
+    return powers
 
 
 def _placed(counted: csr_matrix, weights: Floats) -> Floats:

@@ -133,7 +133,7 @@ def _task_sql(order: QueueOrder, readers: Readers, judges: Sequence[str]) -> str
 _PLAIN = "drawn IS NULL AND NOT audited AND NOT again AND NOT another AND NOT several"
 """Tasks that need no eyes that have been shown no verdict."""
 
-_SORTED = "ORDER BY drawn NULLS LAST, place, pair_id"
+_SORTED = "ORDER BY task.drawn NULLS LAST, task.place, task.pair_id"
 
 # Sorted before the lines are made: DuckDB sorts three texts faster than one as long. The coin for the sides is that of
 # curator.pair.first_by_hash; a pair that came back in doubt shows its sides the other way round.
@@ -172,7 +172,7 @@ def task_lines(
     judged = ", log_odds, p_a, p_b" if show_verdict else ""
     score = "LEFT JOIN score USING (pair_id)" if show_verdict else ""
     queue = f"""{_JUDGED_LINE if show_verdict else _HIDDEN_LINE}
-        FROM (SELECT {_SHOWN}{judged} FROM ({chosen}) JOIN pair USING (pair_id) {score}
+        FROM (SELECT {_SHOWN}{judged} FROM ({chosen}) task JOIN pair USING (pair_id) {score}
               WHERE wanted >= {person:d} {plain} {_SORTED})"""
     topics = _topics(store) if order is QueueOrder.DIVERSE else None
     for rows in store.stream(queue, 10_000, {"seed": store.seed}, topics):
@@ -203,7 +203,7 @@ def task_order(store: Store, order: QueueOrder = QueueOrder.UNCERTAIN) -> pa.Tab
     """
     topics = _topics(store) if order is QueueOrder.DIVERSE else None
     sql = f"""SELECT pair_id, drawn IS NOT NULL AS drawn, audited, again, another, several, wanted, {_PLAIN} AS plain
-        FROM ({_task_sql(order, readers(store), _judges(store))}) {_SORTED}"""
+        FROM ({_task_sql(order, readers(store), _judges(store))}) task {_SORTED}"""
     batches = list(store.stream(sql, 100_000, {"seed": store.seed}, topics))
     return pa.Table.from_batches(batches) if batches else _NO_TASKS.empty_table()
 
@@ -283,7 +283,7 @@ def _judges(store: Store) -> list[str]:
 
 
 _TEXT = """
-    replace(right(prompt, 600), '\\n', ' ') || ' ' || left(response_a, 300) || ' ' || left(response_b, 300)
+    replace(right(prompt, 400), '\\n', ' ') || ' ' || left(response_a, 200) || ' ' || left(response_b, 200)
 """
 """What a pair's topic is made out by: the end of the conversation, and how the responses begin."""
 
@@ -302,7 +302,7 @@ def _topics(store: Store) -> pa.Table:
     number = int.from_bytes(hashlib.blake2b(store.seed.encode(), digest_size=8).digest())
     topics = find_topics([row[0] for row in sample], number)
     places, found = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
-    for rows in store.stream(f"SELECT input_position, {_TEXT} AS text FROM {tasks}", 2_048, seed):
+    for rows in store.stream(f"SELECT input_position, {_TEXT} AS text FROM {tasks}", 256, seed):
         places.append(rows["input_position"].to_numpy())
         found.append(topics.nearest(rows["text"].to_pylist()))
     return pa.table({"input_position": np.concatenate(places), "topic": np.concatenate(found)})
