@@ -117,12 +117,12 @@ def press(opened: Any, *keys: str) -> None:
 
 def shown(opened: Any) -> tuple[str, str]:
     """The two responses as a person sees them, without what layout and Markdown take away."""
-    left, right = ("".join(re.findall(r"\w", opened.inner_text(f"#{side} .text"))) for side in ("left", "right"))
+    left, right = ("".join(re.findall(r"[^\W\d_]", opened.inner_text(f"#{side} .text"))) for side in ("left", "right"))
     return left, right
 
 
 def spelled(text: str) -> str:
-    return "".join(re.findall(r"\w", text))
+    return "".join(re.findall(r"[^\W\d_]", text))
 
 
 def test_thirty_real_pairs_by_keyboard(
@@ -245,6 +245,30 @@ def test_two_annotators_at_once(office: Office, db: Path) -> None:
     assert len({row["pair_id"] for row in found}) == len(found) == 7
     assert sorted(row["annotator"] for row in found) == ["Ben"] * 3 + ["Mia"] * 4
     assert [row["verdict"] for row in found if row["annotator"] == "Mia"][2:] == ["tie", "skip"]
+
+
+def test_somebody_else_takes_over_once_all_is_stored(office: Office, db: Path) -> None:
+    with serving(db) as server:
+        opened = office.tab(office.person(), server.address, "Mia")
+        with held(db):
+            press(opened, "a", "?")
+            opened.click("#leave")
+            opened.wait_for_function(IDLE)
+            assert opened.inner_text("#problem p") == "Your answers are not stored yet: wait until they are."
+        press(opened, "?")
+        opened.click("#leave")
+        opened.wait_for_selector("#join:not([hidden])")
+        opened.fill("#name", "Ben")
+        opened.press("#name", "Enter")
+        opened.wait_for_selector("#task:not([hidden])")
+        assert opened.inner_text("#who") == "Ben"
+        press(opened, "b")
+        assert counts(opened).startswith("1 done · 6 left")
+    assert [row["annotator"] for row in labels(db)] == ["Mia", "Ben"]
+    with serving(db, "--annotator", "Mia") as server:
+        opened = office.tab(office.person(), server.address)
+        press(opened, "?")
+        assert not opened.is_visible("#leave")
 
 
 def test_a_page_goes_on_while_another_command_has_the_store(office: Office, db: Path) -> None:
