@@ -449,7 +449,7 @@ def test_the_summary_says_who_did_what(db: Path) -> None:
     left = 5  # a draw is of so many pairs that have no label yet
     assert review_summary(review).splitlines() == [
         "anna: 2 pairs labelled",
-        "ben: 1 pairs labelled",
+        "ben: 1 pair labelled",
         f"calibration draw: {left} pairs still without a label",
         "Next: run the same `curator label` again.",
     ]

@@ -301,7 +301,11 @@ def _mark(path: Path) -> tuple[tuple[int, int, int] | None, ...]:
 
 def review_summary(review: Review) -> str:
     """Who labelled how much since the page was opened, and what to do next."""
-    lines = [f"{name}: {len(pairs):,} pairs labelled" for name, pairs in sorted(review.labelled.items()) if pairs]
+    lines = [
+        f"{name}: {len(pairs):,} pair{'s' * (len(pairs) != 1)} labelled"
+        for name, pairs in sorted(review.labelled.items())
+        if pairs
+    ]
     if not lines:
         return "Nothing was labelled."
     try:
