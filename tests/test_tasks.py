@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from curator.cli import main
 from curator.combining import Panel
 from curator.conformal import exact
 from curator.options import QueueOrder, Rule, Ties
@@ -84,14 +86,22 @@ JUDGE = JudgeInfo("j", "recorded", {"log": 1})
 RULE = Rule(alpha=exact("0.05"))
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """Pairs of which the first are labelled, and about one in three of the others is a task."""
-    with open_store(tmp_path / "s.duckdb") as opened:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of pairs of which the first are labelled, and about one in three of the others is a task."""
+    path = tmp_path_factory.mktemp("store") / "s.duckdb"
+    with open_store(path) as opened:
         rows = [pair(i, Verdict("ab"[i % 2]) if i < SEEN else None) for i in range(COUNT)]
         replace_input(opened, [("pool", rows)])
         judge_pairs(opened, JUDGE, lambda i: (probability(i), probability(i)))
         decide(opened, JUDGE, RULE)
+        assert opened.seed
+    return path
+
+
+@pytest.fixture
+def store(template: Path, tmp_path: Path) -> Iterator[Store]:
+    with open_store(Path(shutil.copy(template, tmp_path))) as opened:
         yield opened
 
 
@@ -425,6 +435,8 @@ def test_labels_given_beside_a_verdict_never_calibrate_and_the_draw_waits_for_ot
     assert store.rows("SELECT DISTINCT blind FROM latest_label WHERE annotator = 'anna'") == [(False,)]
     assert drawn_without_label(store) == COUNT - SEEN
     say(store, "ben", Verdict.B, *shown[:9])
+    find_calibrating(store)
+    assert refused(store)["not blind"] == 1, "somebody else's word on the other nine counts"
     assert drawn_without_label(store) == COUNT - SEEN - 9
     assert set(ids(store)) & set(shown) == {shown[9]}
     blind = dict(store.rows("SELECT pair_id, verdict FROM calibration_label SEMI JOIN draw USING (pair_id)"))
@@ -497,8 +509,8 @@ def test_both_bad_calibrates_as_ties_do(store: Store) -> None:
 def test_an_audit_counts_both_bad_as_the_rule_counts_ties(store: Store) -> None:
     draw_audit(store, 1.0)
     accepted = store.rows("SELECT pair_id, label FROM decision WHERE decision = 'accept' ORDER BY pair_id")
-    for pair_id, label in accepted[2:]:
-        say(store, "anna", Verdict(label), pair_id)
+    for verdict in ("a", "b"):
+        say(store, "anna", Verdict(verdict), *(pair_id for pair_id, label in accepted[2:] if label == verdict))
     say(store, "anna", Verdict.BOTH_BAD, accepted[0][0], accepted[1][0])
     found = audit_result(store)
     assert found is not None
@@ -558,19 +570,27 @@ def test_an_audited_pair_whose_label_is_taken_back_waits_again(store: Store) -> 
 # Through the commands.
 
 
-@pytest.fixture
-def run(cli: Cli, tmp_path: Path) -> tuple[Path, Callable[..., dict[str, Any]]]:
-    """A run of `curator label` with some tasks; its store, and how to run it again."""
-    raw = write_rows(tmp_path / "raw.jsonl", pairs(400, labelled=60))
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of `curator label` with some tasks."""
+    folder = tmp_path_factory.mktemp("run")
+    raw = write_rows(folder / "raw.jsonl", pairs(400, labelled=60))
     sure, unsure = judgments(400, 0.97), judgments(400, 0.55, wrong=range(0, 400, 6))
-    log = write_rows(tmp_path / "log.jsonl", ((sure if i // 2 % 3 else unsure)[i] for i in range(800)))
+    log = write_rows(folder / "log.jsonl", ((sure if i // 2 % 3 else unsure)[i] for i in range(800)))
+    assert main.run(["label", str(raw), "--judgments", str(log)]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, cli: Cli, tmp_path: Path) -> tuple[Path, Callable[..., dict[str, Any]]]:
+    """The store of such a run, and how to run it again."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
 
     def label(*more: object) -> dict[str, Any]:
-        result = cli.json("label", raw, "--judgments", log, *more)
+        result = cli.json("label", tmp_path / "raw.jsonl", "--judgments", tmp_path / "log.jsonl", *more)
         assert first_error("run", result) is None
         return result
 
-    label()
     return tmp_path / "raw.curated" / "curator.duckdb", label
 
 
@@ -689,7 +709,8 @@ def test_the_whole_circle_of_a_shown_verdict(
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
     assert after["queue"]["tasks"] == audit
     assert after["dataset"]["human"] == before["dataset"]["human"] + len(shown)
-    assert any(doubt["name"] == "labels refused" for doubt in after["doubts"]) or after["doubts"] != before["doubts"]
+    refused = [doubt["figures"]["pairs"] for doubt in after["doubts"] if doubt["name"] == "labels: not blind"]
+    assert refused == [len(shown)]
     # Drawn afterwards, they wait for somebody else, in the next queue, which shows nothing.
     with open_store(db) as store:
         draw_for_calibration(store, 10**6)

@@ -158,7 +158,7 @@ audit = option(
     "really bought. What was drawn once stays drawn.",
 )  # fmt: skip
 
-queue_order = click.option(
+queue_order = option(
     "--order", type=click.Choice(["uncertain", "disagreement", "random", "diverse"]), default="uncertain",
     show_default=True,
     help="Of the tasks behind the calibration draw: least sure first; those on which orders and judges are furthest "
