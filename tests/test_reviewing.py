@@ -503,6 +503,33 @@ def test_the_order_is_the_one_asked_for(db: Path) -> None:
     assert shown(Review(db, QueueOrder.RANDOM).sync("anna", [])) == chosen[0] != order(db)[0]
 
 
+def test_the_diverse_order_is_kept_when_the_store_changes(cli: Cli, tmp_path: Path) -> None:
+    subjects = ("bread flour yeast oven dough", "python function list loop error", "goal football league striker cup")
+    rows = [{**row, "prompt": f"{subjects[i // 6]} {i}"} for i, row in enumerate(pairs(18))]
+    raw, log = write_rows(tmp_path / "raw.jsonl", rows), write_rows(tmp_path / "log.jsonl", judgments(18))
+    cli("label", raw, "--judgments", log)
+    db = tmp_path / "raw.curated" / "curator.duckdb"
+    with open_store(db) as store:
+        chosen = task_order(store, QueueOrder.DIVERSE)["pair_id"].to_pylist()
+        usual = task_order(store)["pair_id"].to_pylist()
+    assert chosen != usual
+    review = Review(db, QueueOrder.DIVERSE)
+    state = review.sync("anna", [])
+    assert shown(state) == chosen[0]
+    with open_store(db) as store:
+        add_labels(store, [Label(chosen[2], "carl", Verdict.A)])
+        draw_for_calibration(store, 2)
+        drawn = [row[0] for row in store.rows("SELECT pair_id FROM draw ANTI JOIN human_label USING (pair_id)")]
+        first = task_order(store)["pair_id"].to_pylist()[: len(drawn)]
+    assert set(first) == set(drawn)
+    seen = []
+    while state.task is not None:
+        seen.append(shown(state))
+        state = review.sync("anna", [says(state, "left")])
+    waiting = [pair_id for pair_id in chosen if pair_id not in {chosen[0], chosen[2], *drawn}]
+    assert seen == [chosen[0], *(pair_id for pair_id in first if pair_id != chosen[0]), *waiting]
+
+
 def test_a_task_for_two_goes_to_two() -> None:
     desk = Desk(["p", "q"], [2, 1])
     for name in ("anna", "ben", "carl"):

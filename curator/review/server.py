@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from curator.annotation.base import Task
 from curator.annotation.page import page, page_task, whole_text
 from curator.errors import CuratorError
 from curator.pair import content_id
@@ -36,6 +37,7 @@ class Server:
         """
         self._review, self._annotator = review, annotator
         self._one_at_a_time = ThreadPoolExecutor(1)
+        page_task(Task("", [{"role": "user", "content": "*"}], "a", "b"))  # what renders is loaded before anybody waits
         # What a browser keeps for one store is not for another one at the same address.
         key = content_id(str(review.path.resolve()))
         self._page = page("server", {"key": key, "annotator": annotator})

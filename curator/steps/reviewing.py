@@ -118,6 +118,7 @@ class Review:
         self._clock = clock
         self._mark: tuple[tuple[int, int, int] | None, ...] | None = None
         self._desk = Desk([])
+        self._places: dict[str, int] = {}
         self._texts: dict[str, bytes | None] = {}  # None: too long to be read ahead
         with open_store(path, create=False) as store:
             self._read(store)
@@ -202,13 +203,30 @@ class Review:
     def _read(self, store: Store) -> None:
         """Take the order of the tasks from the store, and what those who are here have said."""
         before = self._desk.seats
-        tasks = task_order(store, self._order)
-        self.waiting = len(tasks)
-        self._desk = Desk(tasks["pair_id"].to_pylist(), tasks["wanted"].to_pylist(), self._clock)
+        pair_ids, wanted = self._ordered(store)
+        self.waiting = len(pair_ids)
+        self._desk = Desk(pair_ids, wanted, self._clock)
         self._dealt = sides(store)
         self._texts.clear()
         for name, seat in before.items():
             self._sit(store, name, seat)
+
+    def _ordered(self, store: Store) -> tuple[list[str], list[int]]:
+        """The tasks and how many labels each wants. The diverse order takes long: it is made once, and what comes later
+        stands at its end.
+        """
+        known = self._order is QueueOrder.DIVERSE and self._places
+        tasks = task_order(store, QueueOrder.UNCERTAIN if known else self._order)
+        pair_ids, drawn, wanted = (tasks[name].to_pylist() for name in ("pair_id", "drawn", "wanted"))
+        if not known:
+            self._places = {pair_id: i for i, pair_id in enumerate(pair_ids)}
+            return pair_ids, wanted
+        last = len(self._places)
+        places = [
+            -1 if first else self._places.get(pair_id, last) for pair_id, first in zip(pair_ids, drawn, strict=True)
+        ]
+        order = sorted(range(len(places)), key=places.__getitem__)
+        return [pair_ids[i] for i in order], [wanted[i] for i in order]
 
     def _sit(self, store: Store, annotator: str, before: Seat | None = None) -> None:
         words = words_of(store, annotator, SITTING)
