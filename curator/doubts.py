@@ -198,7 +198,7 @@ _REFUSED = {
     "new --db",
     "review": "people saw them because the judge was not sure enough of them",
     "audit": "people saw them in order to check labels that were accepted",
-    "not blind": "somebody who labelled them had seen a verdict",
+    "not blind": "whoever labelled them had been shown a verdict",
     "draw incomplete": "some of their draw were labelled for review before, and count when all of it is labelled",
 }
 

@@ -37,7 +37,11 @@ class StoreError(CuratorError):
 
 
 class StoreLocked(StoreError):
-    """Another process has the store open for writing."""
+    """Another process has the store open for writing: `holder`, its number, where that is known."""
+
+    def __init__(self, message: str, holder: str | None = None) -> None:
+        super().__init__(message)
+        self.holder = holder
 
 
 class StoreVersionError(StoreError):

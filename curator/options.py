@@ -41,6 +41,15 @@ class Votes(StrEnum):
     WEIGHTED = "weighted"
 
 
+class QueueOrder(StrEnum):
+    """In which order people see the tasks behind the calibration draw."""
+
+    UNCERTAIN = "uncertain"
+    DISAGREEMENT = "disagreement"
+    RANDOM = "random"
+    DIVERSE = "diverse"
+
+
 GROUP_MIN = 50
 """Labelled pairs that a group must have for a threshold of its own; smaller groups are decided together."""
 

@@ -174,7 +174,7 @@ def test_the_clients_own_models_take_settings_and_records(
     written = cli.json("queue", "--db", db, "--to", "argilla", "--out", out, "--shard-size", 4)
     names = ["queue-0001.json", "queue-0002.json", "settings.json", "sync.py"]
     assert [Path(path).name for path in written["files"]] == names
-    assert (written["tasks"], written["pushed"]) == (6, None)
+    assert (written["tasks"], written["pushed"]) == (6, {})
     client = argilla.Argilla(api_url=server.url, api_key=KEY)
     made = argilla.Settings.from_json(out / "settings.json")
     assert made == argilla.Settings(
@@ -275,7 +275,7 @@ def test_pushing_makes_the_dataset_and_pushing_again_doubles_nothing(
     db: Path, server: FakeArgilla, cli: Cli, tmp_path: Path
 ) -> None:
     push = ("queue", "--db", db, "--to", "argilla", "--out", tmp_path / "people", "--shard-size", 4, "--push", "pairs")
-    assert cli.json(*push)["pushed"] == 6
+    assert cli.json(*push)["pushed"] == {"for-people": 6}
     assert server.bulks == [4, 2]
     made = server.dataset("pairs")
     assert (made["status"], made["workspace_id"]) == ("ready", server.workspaces[0]["id"])

@@ -16,6 +16,7 @@ PURE = (
     "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "combining", "quality",
     "sizing", "signals", "label_plan", "contradictions", "intervals", "doubts", "bias", "noise", "rendering",
     "agreement",
+    "diversity",
 )  # fmt: skip
 PURE_MAY_IMPORT = {"numpy", "scipy", "krippendorff", "jinja2", "markdown_it", "nh3", "curator"}
 EDGES = ("store", "judges", "formats", "exports", "annotation", "report")
@@ -54,13 +55,22 @@ def test_steps_do_not_know_who_runs_them() -> None:
         assert not {module for module in imports(path) if module.startswith(above)}, path
 
 
+def test_only_its_command_knows_the_review_server() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if PACKAGE / "review" not in path.parents and path != PACKAGE / "cli" / "review_command.py":
+            assert not {module for module in imports(path) if module.startswith("curator.review")}, path
+    for path in (PACKAGE / "review").glob("*.py"):
+        above = ("curator.store", "curator.judges", "curator.pipeline", "curator.cli", "curator.api", "duckdb")
+        assert not {module for module in imports(path) if module.startswith(above)}, path
+
+
 def test_only_the_store_knows_duckdb() -> None:
     for path in PACKAGE.rglob("*.py"):
         if PACKAGE / "store" not in path.parents:
             assert "duckdb" not in imports(path), path
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["label", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["label", "--help"], ["review", "--help"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     heavy = (
         "torch",

@@ -66,6 +66,12 @@ class Run:
         return {row["pair_id"]: row for row in pq.read_table(self.out / "dataset" / "data").to_pylist()}
 
 
+def queue(tasks: int, audit: int = 0, again: int = 0) -> dict[str, int]:
+    """`queue` of run.json where nobody is to answer for the second time."""
+    counts = {"tasks": tasks, "calibration_draw": 0, "audit": audit, "again": again}
+    return {**counts, "another": 0, "answers": tasks}
+
+
 def number(task: dict[str, Any]) -> int:
     return int(task["prompt"][0]["content"].split()[1])
 
@@ -92,7 +98,7 @@ def test_an_audit_shows_the_error_that_was_bought(run: Run) -> None:
     first = run.label("--audit", "0.15")
     drawn = run.ids(AUDITED)
     assert 40 < len(drawn) < 90
-    assert first["queue"] == {"tasks": HARD + len(drawn), "calibration_draw": 0, "audit": len(drawn), "again": 0}
+    assert first["queue"] == queue(HARD + len(drawn), audit=len(drawn))
     assert {key: first["audit"][key] for key in ("drawn", "accepted", "labelled", "error", "low", "high")} == {
         "drawn": len(drawn), "accepted": first["accepted"], "labelled": 0, "error": None, "low": None, "high": None,
     }  # fmt: skip
@@ -446,7 +452,7 @@ def test_doubted_pairs_come_back_blind_and_once(run: Run) -> None:
     assert [row["recheck"] for row in again["labels"]["listed"]] == ["waiting"] * 3
     assert again["labels"]["rechecks"] == {"asked": 3, "waiting": 3, "confirmed": 0, "changed": 0, "undecided": 0}
     result = run.label()
-    assert result["queue"] == {"tasks": HARD + 3, "calibration_draw": 0, "audit": 0, "again": 3}
+    assert result["queue"] == queue(HARD + 3, again=3)
     # Waiting changes nothing: the labels hold until somebody says otherwise.
     same = ("calibration", "threshold", "accepted", "dataset", "labelled")
     assert {key: result[key] for key in same} == {key: first[key] for key in same}

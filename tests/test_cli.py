@@ -282,7 +282,10 @@ def test_the_counts_of_the_queue_are_those_of_its_file(cli: Cli, tmp_path: Path)
         result = cli.json(*label, "--alpha", alpha)
         assert result["queue"]["tasks"] == len(read_rows(queue)), alpha
         status = cli.json("status", "--db", tmp_path / "raw.curated" / "curator.duckdb")
-        waiting = ("waiting", "waiting_for_calibration", "waiting_for_audit", "waiting_again")
+        waiting = (
+            "waiting", "waiting_for_calibration", "waiting_for_audit", "waiting_again", "waiting_for_another",
+            "answers_wanted",
+        )  # fmt: skip
         assert [status[name] for name in waiting] == list(result["queue"].values())
 
 

@@ -19,6 +19,7 @@ OK, FAILED, USAGE, SOME_UNJUDGED, NO_THRESHOLD, UNREACHABLE, INTERRUPTED = 0, 1,
 COMMANDS = {
     "plan": "Reckon what judging will cost and what labels will buy, before anything is rented.",
     "label": "Label raw pairs: judge, calibrate, auto-label what is sure, queue the rest.",
+    "review": "Label in the browser: a page on this machine, for one person or several.",
     "import": "Bring people's labels back in.",
     "calibrate": "Set the threshold anew from stored judgments and labels.",
     "export": "Write the training data set again.",

@@ -163,6 +163,36 @@ audit = option(
     "really bought. What was drawn once stays drawn.",
 )  # fmt: skip
 
+queue_order = option(
+    "--order", type=click.Choice(["uncertain", "disagreement", "random", "diverse"]), default="uncertain",
+    show_default=True,
+    help="Of the tasks behind the calibration draw: least sure first; those on which orders and judges are furthest "
+    "apart; by chance; some of every topic, least sure first.",
+)  # fmt: skip
+
+annotators = together(
+    option(
+        "--annotators-per-pair", type=click.IntRange(1, 99), metavar="N",
+        help="So many people answer each of a share of the pairs, to measure how far they agree. Kept.  [default: 1]",
+    ),
+    option(
+        "--overlap", type=Number(0, 1), metavar="SHARE",
+        help="Share of the pairs that they all answer, drawn by chance alone. Kept.  [default: 0.1]",
+    ),
+)  # fmt: skip
+
+
+def keep_annotators(store: Any, annotators: int | None, share: float | None) -> None:
+    """Keep in the store what was said of how many people answer a pair."""
+    from curator.store.tasks import Readers, readers, set_readers
+
+    kept = readers(store)
+    if share is not None and (annotators or kept.annotators) == 1:
+        raise click.UsageError("--overlap is the share of pairs that several people answer: give --annotators-per-pair")
+    if annotators is not None or share is not None:
+        set_readers(store, Readers(annotators or kept.annotators, kept.share if share is None else share))
+
+
 judge = together(
     option(
         "--judge-url", metavar="URL", multiple=True,

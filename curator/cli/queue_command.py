@@ -9,6 +9,13 @@ import click
 from curator.cli import options
 from curator.cli.options import option
 
+_LEFT_OUT = {
+    "calibration_draw": "of the calibration draw",
+    "audit": "of the audit",
+    "again": "asked about again",
+    "several": "that several people answer",
+}
+
 
 @click.command("queue")
 @options.db
@@ -23,15 +30,37 @@ from curator.cli.options import option
 @option("--shard-size", type=click.IntRange(1), default=1000, show_default=True, help="Tasks a file.")
 @click.option("--push", metavar="NAME", help="Send them to this dataset of your Argilla, too.")
 @click.option("--workspace", metavar="NAME", help="In which of its workspaces, where there are several.")
+@options.queue_order
+@options.annotators
+@click.option(
+    "--show-verdict",
+    is_flag=True,
+    help="Show what the judge says. Labels given so are used in the data set and never calibrate; the tasks that need "
+    "people who have not seen it are left out.",
+)
 @options.audit
 @options.as_json
 def command(
-    db: Path, to: str, out: Path, shard_size: int, push: str | None, workspace: str | None, audit: float, as_json: bool
+    db: Path,
+    to: str,
+    out: Path,
+    shard_size: int,
+    order: str,
+    annotators_per_pair: int | None,
+    overlap: float | None,
+    show_verdict: bool,
+    push: str | None,
+    workspace: str | None,
+    audit: float,
+    as_json: bool,
 ) -> None:
-    """Write the tasks for people again: what is left of the calibration draw, then what the judge knows least about.
+    """Write the tasks for people again: what is left of the calibration draw, then the others by --order.
 
-    Accepted pairs that --audit draws, and pairs that `curator audit --requeue` put back, stand at random places among
-    the latter, and look like them.
+    Accepted pairs that --audit draws, pairs that `curator audit --requeue` put back, and pairs that wait for another
+    person stand at random places among the latter, and look like them.
+
+    With --annotators-per-pair, the folder person-2 holds the tasks that two people are to answer, person-3 those of
+    three: give each to somebody else. The store keeps the number.
 
     \b
     Example:
@@ -41,24 +70,43 @@ def command(
         raise click.UsageError("--push and --workspace go with --to argilla")
     if workspace and not push:
         raise click.UsageError("--workspace goes with --push")
-    from curator.annotation import argilla
     from curator.annotation.registry import TOOLS
     from curator.cli.summary import print_json
+    from curator.options import QueueOrder
     from curator.progress import clean
     from curator.steps.queueing import write_shards
     from curator.store import open_store
     from curator.store.audits import draw_audit
 
     with open_store(db, create=False) as store:
+        options.keep_annotators(store, annotators_per_pair, overlap)
         draw_audit(store, audit)
-        tasks, files = write_shards(store, TOOLS[to], out, shard_size)
-    shards = [path for path in files if path.name.startswith("queue-")]
-    pushed = None if push is None else argilla.push(out, shards, push, workspace)
+        written = write_shards(store, TOOLS[to], out, shard_size, QueueOrder(order), show_verdict=show_verdict)
+    tasks, files, left_out = written.sets[0], written.files, written.left_out
+    pushed = {} if push is None else _push(out, files, push, workspace)
     if as_json:
-        print_json(
-            {"out": str(out), "to": to, "tasks": tasks, "files": [str(path) for path in files], "pushed": pushed}
-        )
-    else:
-        click.echo(f"{out}: {tasks:,} pairs in {len(files):,} files")
-        if pushed is not None:
-            click.echo(f"Argilla has them: {pushed:,} records in {clean(str(push))}")
+        result = {"out": str(out), "to": to, "order": order, "tasks": tasks, "sets": written.sets}
+        print_json({**result, "left_out": left_out, "files": [str(path) for path in files], "pushed": pushed})
+        return
+    click.echo(f"{out}: {tasks:,} pairs in {len(files):,} files")
+    for person, count in enumerate(written.sets[1:], 2):
+        click.echo(f"{out / f'person-{person}'}: {count:,} of them, to be answered by one person more")
+    if len(written.sets) > 1:
+        click.echo("Give each folder to another person, and pairs that somebody has answered to somebody else.")
+    for name, count in pushed.items():
+        click.echo(f"Argilla has them: {count:,} records in {clean(name)}")
+    if left_out is not None and (count := sum(left_out.values())):
+        named = ", ".join(f"{left_out[name]:,} {text}" for name, text in _LEFT_OUT.items() if left_out[name])
+        click.echo(f"left out: {count:,} pairs that need people who have not seen the verdict ({named})")
+
+
+def _push(out: Path, files: list[Path], name: str, workspace: str | None) -> dict[str, int]:
+    """Send each set of tasks to a dataset of Argilla of its own; how many records each has been sent."""
+    from curator.annotation import argilla
+
+    sets: dict[Path, list[Path]] = {}
+    for path in files:
+        if path.name.startswith("queue-"):
+            sets.setdefault(path.parent, []).append(path)
+    names = {folder: name if folder == out else f"{name}-{folder.name}" for folder in sets}
+    return {names[folder]: argilla.push(folder, shards, names[folder], workspace) for folder, shards in sets.items()}

@@ -25,11 +25,13 @@ def command(db: Path, as_json: bool) -> None:
     from curator.store import open_store, tasks, views
 
     with open_store(db, create=False) as store:
+        readers = tasks.readers(store)
         counts = {**tasks.counts(store), "auto_labelled": views.dataset_counts(store)["auto"]}
         latest = views.latest_run(store)
         audit = audit_result(store)
     if as_json:
-        print_json({**counts, "audit": audit, "latest": latest})
+        people = {"annotators_per_pair": readers.annotators, "overlap": readers.share}
+        print_json({**counts, **people, "audit": audit, "latest": latest})
         return
     lines = [
         "pairs        {pairs:,}: {judged:,} judged in both orders, {labelled:,} labelled by people",
@@ -37,6 +39,11 @@ def command(db: Path, as_json: bool) -> None:
         "queue        {waiting:,} pairs wait for people, {waiting_for_calibration:,} of them drawn for calibration",
     ]
     lines = [line.format(**counts) for line in lines]
+    if readers.annotators > 1:
+        lines.append(
+            f"people       {readers.annotators} are to answer {readers.share:.4g} of the pairs; "
+            f"{counts['waiting_for_another']:,} of the queue wait for another person"
+        )
     if latest is None:
         lines.append("decision     none yet: run `curator label`")
     else:

@@ -154,14 +154,17 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
     rate = f" in {seconds:.3g} s ({speed:,.3g} pairs/s{cost})" if timed else ""
     tasks, draw = result["queue"]["tasks"], result["queue"]["calibration_draw"]
     parts = [f"{draw:,} of the random calibration draw"] if draw else []
-    audited, again = result["queue"]["audit"], result["queue"]["again"]
-    if rest := tasks - draw - audited - again:
+    audited, again, another = (result["queue"][name] for name in ("audit", "again", "another"))
+    if rest := tasks - draw - audited - again - another:
         parts.append(f"{rest:,} the judge abstained on, least sure first")
     hidden = [f"{audited:,} of the audit"] if audited else []
     hidden += [f"{again:,} asked about again"] if again else []
+    hidden += [f"{another:,} waiting for another person"] if another else []
     queue = f"{tasks:,} pairs for people" + (f": {', then '.join(parts)}" if parts else "")
     if hidden:
         queue += f"{', hidden among them ' if parts else ': '}{' and '.join(hidden)}"
+    if (answers := result["queue"]["answers"]) > tasks:
+        queue += f"\n{'':13}{answers:,} answers are wanted: `curator queue` writes a set of tasks for each person"
     lines = [
         f"rows         {result['rows']:,} = {result['pairs']:,} pairs + {result['duplicates']:,} duplicates "
         f"+ {result['rejected']:,} rejects",

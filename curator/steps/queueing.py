@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from curator.annotation.base import Answer, Tool
 from curator.annotation.registry import read_answers
 from curator.errors import InputError
 from curator.files import whole_file
-from curator.steps.importing import sides
+from curator.options import QueueOrder
+from curator.steps.importing import sides, verdict_of
 from curator.store import Store
 from curator.store.audits import waiting_again
-from curator.store.labels import labelled_pairs, swapped_pairs
-from curator.store.tasks import task_lines
+from curator.store.labels import said_before, swapped_pairs
+from curator.store.tasks import left_out, readers, task_lines, waiting_for_another
 
 SHARD = 1_000
 """Tasks a file: what annotation tools import without trouble."""
@@ -35,22 +37,64 @@ def write_queue(store: Store, path: Path) -> int:
     return tasks
 
 
-def write_shards(store: Store, tool: Tool, folder: Path, size: int = SHARD) -> tuple[int, list[Path]]:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written for people.
+
+    Attributes:
+        sets: tasks of each set, each for another person: every task first, then those that two or more people are to
+            answer, and so on.
+        files: all that was written.
+        left_out: tasks that were not, by why; None where nothing is.
+    """
+
+    sets: list[int]
+    files: list[Path]
+    left_out: dict[str, int] | None
+
+
+def write_shards(
+    store: Store,
+    tool: Tool,
+    folder: Path,
+    size: int = SHARD,
+    order: QueueOrder = QueueOrder.UNCERTAIN,
+    *,
+    show_verdict: bool = False,
+) -> Written:
     """Write the tasks for a tool, so many a file, and what it needs to be set up.
 
-    Files of an earlier queue of the same tool in the folder are replaced, and removed where there are fewer now.
+    The sets of further people go to the folders person-2, person-3, ... in the folder. Files of an earlier queue of the
+    same tool are replaced, and removed where there are fewer now.
 
-    Returns:
-        How many tasks, and the files.
+    Args:
+        show_verdict: give what the judge says with each task, and leave out those that need eyes which have not seen
+            it.
 
     Raises:
         InputError: a file is there and holds labels that were not imported.
     """
-    before = sorted(folder.glob(f"queue-[0-9]*{tool.suffix}"))
+    name = f"queue-[0-9]*{tool.suffix}"
+    before = sorted([*folder.glob(name), *folder.glob(f"person-[0-9]*/{name}")])
     for path in before:
         require_imported(store, path)
+    sets, files = list[int](), list[Path]()
+    for person in range(1, 2 if show_verdict else readers(store).annotators + 1):
+        lines = _lines(store, order, person, show_verdict=show_verdict)
+        place = folder if person == 1 else folder / f"person-{person}"
+        tasks, written = _write_set(tool, lines, place, size)
+        sets.append(tasks)
+        files += written
+        if tool.set_up is not None and (written or person == 1):
+            files += tool.set_up(place)
+    for path in set(before) - set(files):
+        path.unlink()
+    return Written([sets[0], *filter(None, sets[1:])], files, left_out(store) if show_verdict else None)
+
+
+def _write_set(tool: Tool, lines: Iterator[bytes], folder: Path, size: int) -> tuple[int, list[Path]]:
+    """Write the tasks of one person."""
     tasks, files = 0, list[Path]()
-    lines = _lines(store)
     for first in lines:
         path = folder / f"queue-{len(files) + 1:04}{tool.suffix}"
         count = 0
@@ -68,15 +112,11 @@ def write_shards(store: Store, tool: Tool, folder: Path, size: int = SHARD) -> t
                 file.write(piece)
         files.append(path)
         tasks += count
-    for path in set(before) - set(files):
-        path.unlink()
-    if tool.set_up is not None:
-        files += tool.set_up(folder)
     return tasks, files
 
 
-def _lines(store: Store) -> Iterator[bytes]:
-    for _, lines in task_lines(store):
+def _lines(store: Store, order: QueueOrder, person: int, *, show_verdict: bool) -> Iterator[bytes]:
+    for _, lines in task_lines(store, order, person=person, show_verdict=show_verdict):
         yield from lines.to_pybytes().splitlines(keepends=True)
 
 
@@ -89,8 +129,20 @@ def require_imported(store: Store, queue: Path) -> None:
     # A pair that came back in doubt is labelled already: what counts is whether this is an answer to asking again.
     shown = [(one.pair_id, dealt(one.pair_id), one.left) for one in filled if one.left is not None]
     waiting = waiting_again(store) - swapped_pairs(store, shown)
-    known = labelled_pairs(store, [one.pair_id for one in filled]) - waiting
-    if lost := sum(one.pair_id not in known for one in filled):
+    # Of a pair that waits for another person too, it counts whether it is theirs: by name, or else by what it says.
+    another = waiting_for_another(store)
+    known = said_before(
+        store,
+        [
+            (
+                one.pair_id,
+                one.annotator,
+                verdict_of(one.label, dealt(one.pair_id)) if one.label and one.pair_id in another else None,
+            )
+            for one in filled
+        ],
+    )
+    if lost := sum(place not in known or one.pair_id in waiting for place, one in enumerate(filled)):
         raise InputError(
             f"{queue} holds {lost:,} labels that are not imported yet, and would be written again. Run "
             f"`curator import {queue} --db {store.path}` first, or move the file away."

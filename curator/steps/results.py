@@ -69,6 +69,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "queue": {
             "tasks": counts["waiting"], "calibration_draw": counts["waiting_for_calibration"],
             "audit": counts["waiting_for_audit"], "again": counts["waiting_again"],
+            "another": counts["waiting_for_another"], "answers": counts["answers_wanted"],
         },
         "judge": {
             "judge_id": judge.judge_id, "name": judge.name, "engine": judge.engine,

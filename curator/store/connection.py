@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,9 +104,16 @@ class Store:
                 raise StoreError("the statement has no result")
             return result.to_arrow_table()
 
-    def stream(self, sql: str, batch: int, values: Values = None) -> Iterator[pa.RecordBatch]:
-        """The result of a query, some rows at a time, while other statements may run. No temporary table is seen."""
+    def stream(
+        self, sql: str, batch: int, values: Values = None, incoming: pa.Table | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The result of a query, some rows at a time, while other statements may run.
+
+        No temporary table is seen, and as `incoming` the one that is given.
+        """
         with self._expected(), self._db.cursor() as cursor:
+            if incoming is not None:
+                cursor.register("incoming", incoming)
             yield from cursor.sql(sql, params=values).to_arrow_reader(batch)
 
     def append(self, table: str, rows: pa.Table) -> None:
@@ -184,8 +192,15 @@ class Store:
         return self.setting("seed", content_id("curator"))
 
 
-def open_store(path: Path, *, create: bool = True, read_only: bool = False) -> Store:
+PATIENCE = 2.0
+"""Seconds to wait for another process: `curator review` has the store open for some hundredths at each label."""
+
+
+def open_store(path: Path, *, create: bool = True, read_only: bool = False, patience: float = PATIENCE) -> Store:
     """Open a store, making it or bringing it up to date first.
+
+    Args:
+        patience: seconds to wait where another process has it open.
 
     Raises:
         StoreLocked: another process writes to it.
@@ -196,8 +211,7 @@ def open_store(path: Path, *, create: bool = True, read_only: bool = False) -> S
         raise StoreError(f"{path}: there is no store; `curator label RAW` makes one")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        config = {**_CONFIG, "temp_directory": str(_spill(path))}
-        connection = duckdb.connect(str(path), read_only=read_only, config=config)
+        connection = _connect(path, read_only, patience)
         if not read_only:  # the store is ours alone: what a killed run spilled is nobody's
             for left in path.parent.glob(f"{glob.escape(_spill_name(path))}*"):
                 shutil.rmtree(left, ignore_errors=True)
@@ -220,6 +234,22 @@ def open_store(path: Path, *, create: bool = True, read_only: bool = False) -> S
     return store
 
 
+def _connect(path: Path, read_only: bool, patience: float) -> duckdb.DuckDBPyConnection:
+    config = {**_CONFIG, "temp_directory": str(_spill(path))}
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only, config=config)
+        except duckdb.Error as error:
+            if time.monotonic() >= until or not _locked(str(error)):
+                raise
+        time.sleep(0.02)
+
+
+def _locked(message: str) -> bool:
+    return "lock" in message.lower() and "conflict" in message.lower()
+
+
 def _spill(path: Path) -> Path:
     """Where DuckDB puts what its memory does not hold; of this process, for several may read a store."""
     return path.with_name(f"{_spill_name(path)}{os.getpid()}")
@@ -230,10 +260,13 @@ def _spill_name(path: Path) -> str:
 
 
 def _opening_failed(path: Path, message: str) -> StoreError:
-    if "lock" in message.lower() and "conflict" in message.lower():
+    if _locked(message):
         holder = re.search(r"\(PID (\d+)\)", message)
         who = f" by process {holder[1]}" if holder else ""
-        return StoreLocked(f"{path} is in use{who}: a store has one writer. Wait for it to end, or give another --db.")
+        return StoreLocked(
+            f"{path} is in use{who}: a store has one writer. Wait for it to end, or give another --db.",
+            holder and holder[1],
+        )
     return StoreError(f"{path}: cannot be opened as a store: {message.splitlines()[0]}")
 
 

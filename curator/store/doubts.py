@@ -113,7 +113,7 @@ def refused(store: Store) -> dict[str, int]:
     """
     rows = store.rows(
         f"""WITH outgrown AS ({_OUTGROWN}), said AS (
-            SELECT pair_id, bool_and(blind) AS blind, bool_or(origin = 'audit') AS audit,
+            SELECT pair_id, bool_or(blind) AS blind, bool_or(origin = 'audit') AS audit,
                    bool_or(origin = 'review' AND left_side IS NULL) AS from_file
             FROM latest_label SEMI JOIN input USING (pair_id) ANTI JOIN calibrating USING (pair_id)
             WHERE pair_id NOT IN (SELECT pair_id FROM outgrown) GROUP BY pair_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 
@@ -51,12 +52,22 @@ class AddedLabels:
 
 def unknown_pairs(store: Store, pair_ids: Sequence[str]) -> set[str]:
     """Those of some ids that no stored pair has."""
-    return set(pair_ids) - _found_in(store, "pair", pair_ids)
+    with store.incoming(pa.table({"pair_id": pa.array(pair_ids, pa.string())})):
+        rows = store.rows("SELECT pair_id FROM incoming WHERE pair_id NOT IN (SELECT pair_id FROM pair)")
+    return {row[0] for row in rows}
 
 
-def labelled_pairs(store: Store, pair_ids: Sequence[str]) -> set[str]:
-    """Those of some ids about which a person has said something."""
-    return _found_in(store, "human_label", pair_ids)
+def said_before(store: Store, answers: Sequence[tuple[str, str | None, str | None]]) -> set[int]:
+    """Which of some answers (pair_id, annotator, verdict) the store holds, by their places; None stands for any."""
+    names = ("pair_id", "annotator", "verdict")
+    columns = [pa.array([row[i] for row in answers], pa.string()) for i in range(len(names))]
+    table = pa.table([*columns, pa.array(range(len(answers)), pa.int64())], names=[*names, "place"])
+    with store.incoming(table):
+        rows = store.rows(
+            """SELECT DISTINCT place FROM incoming i JOIN human_label h USING (pair_id)
+            WHERE coalesce(i.annotator = h.annotator, true) AND coalesce(i.verdict = h.verdict, true)"""
+        )
+    return {row[0] for row in rows}
 
 
 def swapped_pairs(store: Store, shown: Sequence[tuple[str, str, str]]) -> set[str]:
@@ -73,10 +84,20 @@ def swapped_pairs(store: Store, shown: Sequence[tuple[str, str, str]]) -> set[st
     return {row[0] for row in rows}
 
 
-def _found_in(store: Store, table: str, pair_ids: Sequence[str]) -> set[str]:
-    with store.incoming(pa.table({"pair_id": pa.array(pair_ids, pa.string())})):
-        rows = store.rows(f"SELECT pair_id FROM incoming WHERE pair_id IN (SELECT pair_id FROM {table})")
-    return {row[0] for row in rows}
+def words_of(store: Store, annotator: str, seconds: float) -> list[dict[str, Any]]:
+    """What an annotator has said of the pairs of the input, the latest last; of those that are asked about again,
+    nobody has said anything yet.
+
+    Returns:
+        pair_id, verdict, left_side, note, seconds of each; `recent`: it was stored in the latest so many seconds.
+    """
+    return store.records(
+        """SELECT pair_id, verdict, left_side, note, seconds, epoch(now()) - epoch(recorded_at) < $recent AS recent
+        FROM latest_label SEMI JOIN (SELECT pair_id FROM input WHERE role = 'pool') USING (pair_id)
+             ANTI JOIN recheck_waiting USING (pair_id)
+        WHERE annotator = $annotator ORDER BY number""",
+        {"annotator": annotator, "recent": seconds},
+    )
 
 
 def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:

@@ -33,7 +33,11 @@ def _verdict(voices: str) -> str:
 
 
 _FIRST = "SELECT * FROM word WHERE NOT again"
-_BLIND = "SELECT * FROM word WHERE NOT again AND blind"
+_BLIND = """
+            -- Where all who labelled a pair before it was doubted had been shown a verdict, the others come after that.
+            SELECT * FROM word
+            WHERE blind AND again = (pair_id NOT IN (SELECT pair_id FROM word WHERE blind AND NOT again))
+"""
 _LAST = """
             SELECT * FROM word WHERE again = (pair_id IN (SELECT pair_id FROM word WHERE again AND verdict <> 'skip'))
 """

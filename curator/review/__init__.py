@@ -1,0 +1,1 @@
+"""The web server of `curator review`. It may use steps and the page; nothing but the command uses it."""
