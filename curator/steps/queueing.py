@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -46,7 +47,9 @@ def write_shards(store: Store, tool: Tool, folder: Path, size: int = SHARD) -> t
     Raises:
         InputError: a file is there and holds labels that were not imported.
     """
-    before = sorted(folder.glob(f"queue-[0-9]*{tool.suffix}"))
+    # Of this tool alone: the suffix of one may end in that of another.
+    named = re.compile(rf"queue-\d+{re.escape(tool.suffix)}")
+    before = sorted(path for path in folder.glob("queue-*") if named.fullmatch(path.name))
     for path in before:
         require_imported(store, path)
     tasks, files = 0, list[Path]()
