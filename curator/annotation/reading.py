@@ -55,7 +55,8 @@ def read_rows(path: str) -> Iterator[Row | Reject]:
         if text.startswith(b"{") or not text:
             yield from _json_lines(file, name, number)
             return
-        first = file.readline(MAX_LINE)
+        while (first := file.readline(MAX_LINE)).isspace():
+            number += 1
         delimiter = _delimiter(first)
         if delimiter is not None:
             yield from _table(file, name, number + 1, first, delimiter)
