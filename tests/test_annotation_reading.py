@@ -16,7 +16,7 @@ from curator.annotation import reading
 from curator.annotation.reading import read_rows
 from curator.annotation.registry import read_answers
 from curator.errors import InputError
-from curator.files import Reject, Row
+from curator.files import Row
 
 
 def rows(folder: Path, data: bytes | str, name: str = "export") -> list[Any]:

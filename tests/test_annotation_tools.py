@@ -181,6 +181,13 @@ def test_rows_of_which_the_empty_end_was_left_away(tmp_path: Path) -> None:
     assert third.startswith("labelled.csv, line 4: row is of no annotation tool")
 
 
+def test_a_table_with_the_answer_under_another_name_is_refused(tmp_path: Path) -> None:
+    (found,) = read(tmp_path, f"annotator,choice,left,pair_id,prompt,right\n1,left,x,{1:032x},p,y\n")
+    assert found.startswith(
+        "labelled.csv, line 2: row is of no annotation tool, whose rows have pair_id and label (csv)"
+    )
+
+
 @pytest.mark.parametrize(("judge", "shown"), [(None, False), ({"prefers": None, "probability": None}, True)])
 @pytest.mark.parametrize("name", ["csv", "prodigy"])
 def test_whether_a_verdict_was_shown_comes_back(tmp_path: Path, name: str, judge: Any, shown: bool) -> None:

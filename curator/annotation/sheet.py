@@ -17,6 +17,7 @@ CELL_MOST = 32_000
 """UTF-16 units of the longest cell; Excel silently drops what is behind 32,767."""
 
 _COLUMNS = ("pair_id", "prompt", "left", "right", "label", "annotator", "note")
+_SHOWN = {*_COLUMNS[:4], "judge"}
 _LEFT_OUT = "characters of the middle are left out here"
 _FORMULA = frozenset("=+-@")
 _UNSEEN = re.compile(r"^[\s\u200c-\u200f]+")
@@ -105,14 +106,14 @@ def _verdict(judge: Mapping[str, Any] | None) -> str:
 
 def _recognises(values: Mapping[str, Any]) -> bool:
     # Only a table has nothing but text, for the prompt of queue.jsonl is a list. Spreadsheets leave empty cells at the
-    # end of a row away, the label too.
-    some = "pair_id" in values and ("label" in values or {"left", "right"} <= values.keys())
-    return some and all(isinstance(value, str) for value in values.values())
+    # end of a row away, the label too; of other tools' tables the answer has another name.
+    ours = {"pair_id", "label"} <= values.keys() or {"left", "right"} <= values.keys() <= _SHOWN
+    return ours and all(isinstance(value, str) for value in values.values())
 
 
 def _answers(row: Row) -> Iterator[Answer | Reject]:
     values: dict[str, str] = row.values
-    pair_id, said = values["pair_id"].strip().removeprefix("'").lower(), values.get("label", "")
+    pair_id, said = values.get("pair_id", "").strip().removeprefix("'").lower(), values.get("label", "")
     label = label_of(said)
     if not _PAIR_ID.fullmatch(pair_id):
         yield row.reject("pair_id", "is none: it has 32 characters, 0 to 9 and a to f")
