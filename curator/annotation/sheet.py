@@ -21,7 +21,7 @@ _SHOWN = {*_COLUMNS[:4], "judge"}
 _LEFT_OUT = "characters of the middle are left out here"
 _FORMULA = frozenset("=+-@")
 _UNSEEN = re.compile(r"^[\s\u200c-\u200f]+")
-_NUMBER_MOST = 40
+_NUMBER = re.compile(r"\s*\d[\d\s.,:/%+-]{,40}([A-Za-z]{1,9}[\d\s.,:/%+-]{,40})?")  # or a date: one word at most
 _PAIR_ID = re.compile(r"[0-9a-f]{32}")
 _SHORT = {"l": "left", "r": "right", "t": "tie", "s": "skip"}  # no "b": it could be meant for both, or for response b
 _SAID = {
@@ -37,8 +37,8 @@ def cell(text: str) -> str:
     An apostrophe goes before what a spreadsheet would calculate or take for a number or a date, and before one that is
     there already, so that `text_of` can take it away again.
 
-    >>> cell("=1+1"), cell("3/4"), cell("'tis"), cell("so")
-    ("'=1+1", "'3/4", "''tis", 'so')
+    >>> cell("=1+1"), cell("3/4"), cell("1e5"), cell("'tis"), cell("2 of the 3")
+    ("'=1+1", "'3/4", "'1e5", "''tis", '2 of the 3')
     """
     text = visible(text)
     if len(text) > CELL_MOST // 2:
@@ -46,8 +46,7 @@ def cell(text: str) -> str:
     # Signs of other widths begin formulas too, and so they may where only unseen characters stand before them.
     first = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)[:1])[:1]
     calculated = first in _FORMULA or text.startswith(("\t", "\n"))
-    converted = first.isdigit() and len(text) < _NUMBER_MOST
-    return f"'{text}" if calculated or converted or text.startswith("'") else text
+    return f"'{text}" if calculated or _NUMBER.fullmatch(text) or text.startswith("'") else text
 
 
 def text_of(cell: str) -> str | None:
