@@ -80,6 +80,7 @@ def _repeated(result: Result, seconds: float) -> Result:
     return {
         **result,
         "new_pairs": 0,
+        "before": None,
         "judgments": {"cached": judgments["cached"] + judgments["asked"], "asked": 0, "retried": 0},
         "seconds": round(seconds, 3),
         "judging_seconds": 0.0,

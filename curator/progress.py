@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -62,6 +63,17 @@ def one_line(name: str, most: int = 60) -> str:
     """
     kept = clean(name.replace("\n", "\N{REPLACEMENT CHARACTER}"))
     return kept if len(kept) <= most else kept[: most - 1] + "…"
+
+
+def escaped(text: str) -> str:
+    """JSON with each character that is not printed as an escape: the same value, and no command to a terminal.
+
+    >>> print(escaped('"a\x9b2J"'))
+    "a\\u009b2J"
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def clean(text: str) -> str:

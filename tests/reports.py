@@ -40,6 +40,7 @@ def result(**changes: Any) -> dict[str, Any]:
     return {
         "pairs": 900, "judged": 890, "failed": 10, "failures": {"the server said <i>no</i>": 7, "too long": 3},
         "judge_ties": 0, "doubts": [], "score": "bpe", "group_by": None, "groups": None, "panel": None, "audit": None,
+        "before": None,
         "calibration": {"n": 300, "errors": 55, "accepted": 195, "accepted_errors": 20, "ties_left_out": 0, "fitted": 0,
                         "prompts": 290, "drawn": 280, "earlier_tries": 2},
         "guarantee": "fdr", "alpha": 0.1, "delta": 0.1, "ties": "error",

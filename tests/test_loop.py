@@ -56,14 +56,19 @@ def test_full_circle(real: tuple[Path, Path, dict[str, dict[str, Any]]], cli: Cl
     # People label what heads the queue until a threshold keeps the promise.
     labelled = 0
     human: set[str] = set()
+    result = first
     for _ in range(6):
         filled = answer(queue[:draw], truth)
         labelled += draw
         human |= {task["pair_id"] for task in filled}
         imported = cli.json("import", write_rows(tmp_path / "filled.jsonl", filled), "--db", db)
         assert (imported["added"], imported["refused"], imported["draw_left"]) == (draw, [], 0)
-        result = cli.json(*label)
+        earlier, result = result, cli.json(*label)
         assert result["calibration"]["n"] == labelled
+        assert result["before"] == {
+            "same_rule": True, "pairs": 800, "labelled": labelled - draw, "calibration": labelled - draw,
+            "accepted": earlier["accepted"], "dataset": earlier["dataset"],
+        }  # fmt: skip
         queue, draw = read_rows(out / "queue.jsonl"), result["queue"]["calibration_draw"]
         if result["threshold"] is not None:
             break
@@ -73,10 +78,21 @@ def test_full_circle(real: tuple[Path, Path, dict[str, dict[str, Any]]], cli: Cl
     assert result["accepted"] + result["abstained"] == result["pool"]
     assert len(queue) == result["queue"]["tasks"] == result["abstained"]
 
+    # The summary says what the labels have bought; a run after which nothing came in says nothing of the kind.
+    assert cli("calibrate", "--db", db, "--alpha", ALPHA) == 0
+    assert "change  " not in cli.out
+    assert cli("calibrate", "--db", db, "--alpha", "0.3") == 0
+    assert "change       with other settings than the run before: +" in cli.out
+    cli("calibrate", "--db", db, "--alpha", ALPHA)
+
     # Review labels come in. They are in the data set, but neither calibrate nor leave the pool.
     reviewed = answer(queue[:20], truth)
     cli.json("import", write_rows(tmp_path / "reviewed.jsonl", reviewed), "--db", db)
-    again = cli.json(*label)
+    assert cli(*label) == 0
+    assert (
+        "change       +20 labelled pairs since the run before, of which +0 calibrate: +0 auto-labelled pairs" in cli.out
+    )
+    again = cli.json(*label, "--limit", 800)
     same = ("calibration", "pool", "accepted", "threshold", "coverage", "promise")
     assert {key: again[key] for key in same} == {key: result[key] for key in same}
     ties = sum(task["label"] == "tie" for task in reviewed)

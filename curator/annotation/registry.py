@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from curator.annotation import jsonl, prodigy, sheet
+from curator.annotation import html, jsonl, prodigy, sheet
 from curator.annotation.base import Answer, Tool
 from curator.annotation.reading import read_rows
 from curator.files import Reject
 
-TOOLS: dict[str, Tool] = {tool.name: tool for tool in (sheet.TOOL, jsonl.TOOL, prodigy.TOOL)}
+TOOLS: dict[str, Tool] = {tool.name: tool for tool in (html.TOOL, sheet.TOOL, jsonl.TOOL, prodigy.TOOL)}
 
 
 def read_answers(path: str) -> Iterator[Answer | Reject]:

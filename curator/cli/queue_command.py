@@ -14,7 +14,7 @@ from curator.cli.options import option
 @options.db
 @click.option(
     "--to",
-    type=click.Choice(["jsonl", "csv", "prodigy"]),
+    type=click.Choice(["jsonl", "csv", "html", "prodigy"]),
     default="jsonl",
     show_default=True,
     help="For which tool.",

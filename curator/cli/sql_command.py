@@ -24,13 +24,13 @@ def command(query: str, db: Path, as_json: bool) -> None:
     """
     import orjson
 
-    from curator.progress import clean
+    from curator.progress import clean, escaped
     from curator.store import views
 
     table = views.query(db, query)
     if as_json:
         for row in table.to_pylist():
-            click.echo(orjson.dumps(row, default=str).decode())
+            click.echo(escaped(orjson.dumps(row, default=str).decode()))
         return
     click.echo(
         clean(_aligned(table.column_names, list(zip(*(column.to_pylist() for column in table.columns), strict=True))))

@@ -11,7 +11,7 @@ import click
 import orjson
 
 from curator.intervals import audit_sentence
-from curator.progress import one_line
+from curator.progress import escaped, one_line
 from curator.report.words import next_step
 
 MOST_GROUPS = 30
@@ -20,7 +20,7 @@ MOST_GROUPS = 30
 
 def print_json(value: Any) -> None:
     """An object as JSON on standard output."""
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    click.echo(escaped(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()))
 
 
 def decision_lines(result: dict[str, Any]) -> list[str]:
@@ -60,11 +60,29 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
     )
     lines += _group_lines(result)
     lines += wrapped("promise", result["promise"])
+    lines += wrapped("change", change) if (change := _change(result)) else []
     if (audit := result.get("audit")) is not None:
         lines += wrapped("audit", audit_sentence(audit))
     for doubt in result["doubts"]:
         lines += wrapped("note", doubt["text"])
     return lines
+
+
+def _change(result: dict[str, Any]) -> str:
+    """What the labels that came in since the last run have bought; nothing where none have."""
+    before = result["before"]
+    if before is None or (before["same_rule"] and before["labelled"] == result["labelled"]):
+        return ""
+    since = "with other settings than the run before" if not before["same_rule"] else (
+        f"{result['labelled'] - before['labelled']:+,} labelled pairs since the run before, of which "
+        f"{result['calibration']['n'] - before['calibration']:+,} calibrate"
+    )  # fmt: skip
+    grown = f", and {result['pairs'] - before['pairs']:+,} pairs" if result["pairs"] != before["pairs"] else ""
+    return (
+        f"{since}{grown}: {result['accepted'] - before['accepted']:+,} auto-labelled pairs "
+        f"({before['accepted']:,} before, {result['accepted']:,} now), "
+        f"{result['dataset']['human'] - before['dataset']['human']:+,} human labels in the data set"
+    )
 
 
 def _panel_lines(result: dict[str, Any]) -> list[str]:

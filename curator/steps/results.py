@@ -12,6 +12,7 @@ from curator.conformal import promise
 from curator.options import Rule, Ties
 from curator.quality import accuracy, auroc
 from curator.steps.auditing import audit_result
+from curator.steps.changes import before
 from curator.steps.deciding import Decided, Rows, calibrated, shown_threshold
 from curator.steps.doubting import Answers, find_doubts, judge_bias
 from curator.steps.scoring import A, B, told_apart
@@ -81,7 +82,11 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "tokens": sum(one["tokens"] for one in each),
         "cached_tokens": sum(one["cached_tokens"] for one in each),
     }  # fmt: skip
-    return {**result, "doubts": find_doubts(store, rule, result, biases, _answers(decided))}
+    return {
+        **result,
+        "before": before(views.latest_run(store), result),
+        "doubts": find_doubts(store, rule, result, biases, _answers(decided)),
+    }
 
 
 def _group(one: GroupCalibration, rule: Rule) -> Result:
