@@ -100,21 +100,25 @@ def read_lines(path: str, meter: Meter | None = None) -> Iterator[tuple[int, byt
     Raises:
         InputError: the file cannot be read.
     """
-    with _open(path, meter) as file:
-        number = 0
-        while data := file.readline(MAX_LINE + 1):
-            number += 1
-            if number == 1:
-                data = data.removeprefix(b"\xef\xbb\xbf")
-            if len(data) > MAX_LINE and not data.endswith(b"\n"):
-                reason = f"is longer than {MAX_LINE // 2**20} MiB"
-                yield number, _reject(shown_name(path), number, data[: _KEPT + 1], "row", reason)
-                while data and not data.endswith(b"\n"):
-                    data = file.readline(MAX_LINE)
-            elif not data.isspace() and data:
-                yield number, data
+    with opened(path, meter) as file:
+        yield from lines_of(file, shown_name(path))
         if meter is not None:
             meter.look()
+
+
+def lines_of(file: IO[bytes], name: str, number: int = 0) -> Iterator[tuple[int, bytes | Reject]]:
+    """`read_lines` of an open file of which `number` lines have been read."""
+    while data := file.readline(MAX_LINE + 1):
+        number += 1
+        if number == 1:
+            data = data.removeprefix(b"\xef\xbb\xbf")
+        if len(data) > MAX_LINE and not data.endswith(b"\n"):
+            reason = f"is longer than {MAX_LINE // 2**20} MiB"
+            yield number, _reject(name, number, data[: _KEPT + 1], "row", reason)
+            while data and not data.endswith(b"\n"):
+                data = file.readline(MAX_LINE)
+        elif not data.isspace() and data:
+            yield number, data
 
 
 def parse_line(name: str, number: int, data: bytes) -> Row | Reject:
@@ -154,7 +158,12 @@ def _standard_input() -> Iterator[io.BufferedReader]:
 
 
 @contextmanager
-def _open(path: str, meter: Meter | None = None) -> Iterator[IO[bytes]]:
+def opened(path: str, meter: Meter | None = None) -> Iterator[IO[bytes]]:
+    """A file to read, unpacked if it is gzip; "-" is standard input.
+
+    Raises:
+        InputError: the file cannot be read, also while it is being read.
+    """
     try:
         with _standard_input() if path == "-" else Path(path).open("rb") as file:
             if meter is not None and path != "-":
@@ -175,7 +184,7 @@ def _open(path: str, meter: Meter | None = None) -> Iterator[IO[bytes]]:
 def require_readable(path: str) -> None:
     """Raises InputError for a file that is not there or cannot be opened, before anything is made for it."""
     if path != "-":
-        with _open(path):
+        with opened(path):
             pass
 
 

@@ -37,4 +37,4 @@ def _answers(row: Row) -> Iterator[Answer | Reject]:
     )
 
 
-TOOL = Tool("jsonl", ".jsonl", _encode, _recognises, _answers)
+TOOL = Tool("jsonl", ".jsonl", _encode, _recognises, _answers, row="pair_id, prompt, left, right and label")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from curator.annotation import argilla, html, jsonl
+from curator.annotation import argilla, html, jsonl, prodigy, sheet
 from curator.annotation.base import Answer, Tool
-from curator.files import Reject, read_rows
+from curator.annotation.reading import read_rows
+from curator.files import Reject
 
-TOOLS: dict[str, Tool] = {tool.name: tool for tool in (html.TOOL, jsonl.TOOL, argilla.TOOL)}
+TOOLS: dict[str, Tool] = {tool.name: tool for tool in (html.TOOL, sheet.TOOL, jsonl.TOOL, prodigy.TOOL, argilla.TOOL)}
 
 
 def read_answers(path: str) -> Iterator[Answer | Reject]:
@@ -17,12 +18,19 @@ def read_answers(path: str) -> Iterator[Answer | Reject]:
     Raises:
         InputError: the file cannot be read.
     """
+    return (answer for _, answer in read_by_tool(path))
+
+
+def read_by_tool(path: str) -> Iterator[tuple[str | None, Answer | Reject]]:
+    """`read_answers` with the name of the tool that wrote each row; None where it is of none."""
     for row in read_rows(path):
         if isinstance(row, Reject):
-            yield row
+            yield None, row
             continue
         tool = next((tool for tool in TOOLS.values() if tool.recognises(row.values)), None)
         if tool is None:
-            yield row.reject("row", f"has the fields of no export of {', '.join(TOOLS)}")
+            rows = "; ".join(f"{tool.row} ({tool.name})" for tool in TOOLS.values() if tool.row)
+            yield None, row.reject("row", f"is of no annotation tool, whose rows have {rows}")
         else:
-            yield from tool.answers(row)
+            for answer in tool.answers(row):
+                yield tool.name, answer

@@ -18,8 +18,9 @@ from curator.cli import options
 def command(files: tuple[str, ...], db: Path, annotator: str, as_json: bool) -> int:
     """Bring people's labels back in.
 
-    FILE is a queue.jsonl with its labels filled in. The same file twice changes nothing; a changed label supersedes the
-    earlier one of the same annotator, which stays as history.
+    FILE is what an annotation tool exports, told by its shape: JSON Lines, a JSON array or CSV, plain or gzip. The
+    same file twice changes nothing; a changed label supersedes the earlier one of the same annotator, which stays as
+    history.
 
     \b
     Example:
@@ -40,11 +41,13 @@ def command(files: tuple[str, ...], db: Path, annotator: str, as_json: bool) -> 
         for problem in result["refused"][:3]:
             click.echo(clean(f"refused: {problem}"), err=True)
         if (more := len(result["refused"]) - 3) > 0:
-            click.echo(f"refused: {more:,} more rows. A queue.jsonl of this store has a pair_id and a label.", err=True)
+            click.echo(f"refused: {more:,} more rows", err=True)
         ignored = "".join(f"; {count:,} {reason}" for reason, count in result["ignored"].items())
         lines = [
+            *(clean(f"imported before: {name}; what was said since stays") for name in result["imported_before"]),
             f"{result['added']:,} labels added, {result['superseded']:,} corrected, {result['unchanged']:,} known "
             f"already; {len(result['refused']):,} rows refused{ignored}",
+            *_origins(result),
             f"calibration draw: {result['draw_left']:,} pairs still without a label",
         ]
         if result["draw_left"]:
@@ -56,3 +59,13 @@ def command(files: tuple[str, ...], db: Path, annotator: str, as_json: bool) -> 
         click.echo("\n".join(lines))
     nothing = not (result["added"] or result["superseded"] or result["unchanged"])
     return FAILED if nothing and result["refused"] else OK
+
+
+def _origins(result: dict[str, Any]) -> list[str]:
+    """From which tools the labels came, and from whom."""
+    if not result["tools"]:
+        return []
+    tools = ", ".join(f"{count:,} from {tool}" for tool, count in result["tools"].items())
+    people = ", ".join(f"{name} ({count:,})" for name, count in list(result["annotator_labels"].items())[:5])
+    more = result["annotators"] - 5
+    return [f"labels {tools}; by {people}" + (f" and {more:,} more" if more > 0 else "")]

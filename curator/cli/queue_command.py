@@ -21,7 +21,7 @@ _LEFT_OUT = {
 @options.db
 @click.option(
     "--to",
-    type=click.Choice(["jsonl", "argilla", "html"]),
+    type=click.Choice(["jsonl", "csv", "html", "argilla", "prodigy"]),
     default="jsonl",
     show_default=True,
     help="For which tool.",

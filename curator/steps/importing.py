@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from curator.annotation.base import Answer
-from curator.annotation.registry import read_answers
-from curator.files import Reject
+from curator.annotation.registry import read_by_tool
+from curator.files import Reject, opened, shown_name
 from curator.pair import Verdict, first_by_hash
+from curator.progress import one_line
 from curator.store import Store
 from curator.store.audits import asked_again
+from curator.store.imports import imported_before, last_label, record_import, said_before
 from curator.store.labels import Label, add_labels, drawn_without_label, swapped_pairs, unknown_pairs
 
-CHUNK = 5_000
+CHUNK, CHUNK_BYTES = 5_000, 64 * 2**20
+NAMED = 10
+"""Annotators who are named; a file may name any number."""
 
 
 @dataclass(slots=True)
@@ -25,6 +31,7 @@ class Imported:
     Attributes:
         ignored: answers that count for nothing, by reason.
         refused: rows that cannot be used, as messages.
+        tools, annotators: labels, new or not, by the tool that they came from and by who gave them.
     """
 
     added: int = 0
@@ -32,42 +39,86 @@ class Imported:
     unchanged: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     refused: list[str] = field(default_factory=list)
+    tools: Counter[str] = field(default_factory=Counter)
+    annotators: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def counts(self) -> tuple[int, int, int, int, int]:
+        return self.added, self.superseded, self.unchanged, self.ignored.total(), len(self.refused)
 
 
 def import_labels(store: Store, files: Sequence[str], annotator: str) -> dict[str, Any]:
     """Store the labels of annotation files; a row that cannot be used is refused by name, the others count.
 
+    The same file twice changes nothing, also where a label was corrected in between: of a file whose content has been
+    imported before, under whatever name, an answer counts only where its annotator had said nothing of the pair when
+    the import began. So what was refused the first time, for its pair was not there yet, can still come in. Standard
+    input is no file, and is not remembered.
+
     Args:
         annotator: who labelled, where a row does not say.
 
     Returns:
-        `added`, `superseded`, `unchanged` labels; `ignored` answers by reason; `refused` rows as messages; `draw_left`.
+        `added`, `superseded`, `unchanged` labels; `ignored` answers by reason; `refused` rows as messages; labels by
+        `tools`; `annotators`, how many, and `annotator_labels`, of those with most; `imported_before`, files;
+        `draw_left`.
 
     Raises:
         InputError: a file cannot be read. Files before it are stored.
     """
     done = Imported()
-    for path in files:
-        chunk: list[Answer] = []
-        for answer in read_answers(path):
-            if isinstance(answer, Reject):
-                done.refused.append(str(answer))
-            elif answer.ignored is not None:
-                done.ignored[answer.ignored] += 1
-            else:
-                chunk.append(answer)
-            if len(chunk) == CHUNK:
-                _store(store, chunk, annotator, done)
-                chunk = []
-        _store(store, chunk, annotator, done)
+    before = [shown_name(path) for path in files if _import(store, path, annotator, done)]
     return {
         "added": done.added,
         "superseded": done.superseded,
         "unchanged": done.unchanged,
         "ignored": dict(sorted(done.ignored.items())),
         "refused": done.refused,
+        "tools": dict(sorted(done.tools.items())),
+        "annotators": len(done.annotators),
+        "annotator_labels": {one_line(name): count for name, count in done.annotators.most_common(NAMED)},
+        "imported_before": before,
         "draw_left": drawn_without_label(store),
     }
+
+
+def _import(store: Store, path: str, annotator: str, done: Imported) -> bool:
+    """Add the labels of a file; whether it was imported before."""
+    digest, until, start = _digest(path), last_label(store), done.counts
+    again = digest is not None and imported_before(store, digest)
+    chunk: list[tuple[str, Answer]] = []
+    size = rows = 0
+
+    def flush() -> None:
+        _store(store, chunk, annotator, done, until if again else 0)
+        chunk.clear()
+
+    for tool, answer in read_by_tool(path):
+        rows += 1
+        if isinstance(answer, Reject):
+            done.refused.append(str(answer))
+        elif answer.ignored is not None:
+            done.ignored[answer.ignored] += 1
+        elif tool is not None:
+            chunk.append((tool, answer))
+            size += len(answer.row.data)
+        if len(chunk) == CHUNK or size >= CHUNK_BYTES:
+            flush()
+            size = 0
+    flush()
+    if not rows:
+        done.refused.append(f"{shown_name(path)}: holds no rows")
+    elif digest is not None:
+        record_import(store, digest, shown_name(path), *(b - a for a, b in zip(start, done.counts, strict=True)))
+    return again
+
+
+def _digest(path: str) -> str | None:
+    """What is in a file, unpacked, as SHA-256; None where it can be read only once."""
+    if path == "-" or not Path(path).is_file():
+        return None
+    with opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # as it lacks fileno
 
 
 def sides(store: Store) -> Callable[[str], str]:
@@ -88,42 +139,52 @@ def verdict_of(label: str, left_side: str) -> Verdict:
     return Verdict(label)
 
 
-def _store(store: Store, answers: list[Answer], annotator: str, done: Imported) -> None:
+def _store(store: Store, said: list[tuple[str, Answer]], annotator: str, done: Imported, until: int) -> None:
+    """Add labels.
+
+    Args:
+        until: leave out what an annotator had said something about up to the label of this number.
+    """
     dealt, again = sides(store), asked_again(store)
-    unknown = unknown_pairs(store, [answer.pair_id for answer in answers])
+    unknown = unknown_pairs(store, [answer.pair_id for _, answer in said])
     # "left" would mean the wrong response in a queue of another store, or of a version that dealt the sides otherwise.
     # Of a pair that came back in doubt, it is a task from before, and no answer to being asked again.
-    swapped = swapped_pairs(
-        store, [(answer.pair_id, dealt(answer.pair_id), answer.left) for answer in answers if answer.left is not None]
-    )
-    for answer in answers:
-        if answer.pair_id in unknown:
+    shown = [(answer.pair_id, dealt(answer.pair_id), answer.left) for _, answer in said if answer.left is not None]
+    swapped = swapped_pairs(store, shown)
+    sure = swapped_pairs(store, [(pair_id, "b" if side == "a" else "a", left) for pair_id, side, left in shown])
+    labels: list[Label] = []
+    for tool, answer in said:
+        pair_id = answer.pair_id
+        if pair_id in unknown:
             done.refused.append(str(answer.row.reject("pair_id", "is of no pair in this store")))
-        elif answer.pair_id in swapped:
+        elif pair_id in swapped:
             reason = (
                 "is from before this pair was asked about again: answer it in the new queue"
-                if answer.pair_id in again
+                if pair_id in again
                 else "is the response that this store shows on the right: write the queue anew"
             )
             done.refused.append(str(answer.row.reject("left", reason)))
-    unusable = unknown | swapped
-    added = add_labels(
-        store,
-        [
-            Label(
-                answer.pair_id,
-                answer.annotator or annotator,
-                verdict_of(answer.label, dealt(answer.pair_id)),
-                blind=not answer.shown,
-                left_side=dealt(answer.pair_id),
-                note=answer.note,
-                seconds=answer.seconds,
-                said_at=answer.said_at,
+        elif pair_id in again and pair_id not in sure:
+            reason = "does not show the response as it is, and may be from before this pair was asked about again"
+            done.refused.append(str(answer.row.reject("left", f"{reason}: answer it in queue.jsonl")))
+        elif answer.label is not None:
+            labels.append(
+                Label(
+                    pair_id,
+                    answer.annotator or annotator,
+                    verdict_of(answer.label, dealt(pair_id)),
+                    blind=not answer.shown,
+                    left_side=dealt(pair_id),
+                    note=answer.note,
+                    seconds=answer.seconds,
+                    said_at=answer.said_at,
+                )
             )
-            for answer in answers
-            if answer.pair_id not in unusable and answer.label is not None
-        ],
-    )
+            done.tools[tool] += 1
+            done.annotators[labels[-1].annotator] += 1
+    known = said_before(store, [(one.pair_id, one.annotator) for one in labels], until) if until else set()
+    new = [one for one in labels if (one.pair_id, one.annotator) not in known]
+    added = add_labels(store, new)
     done.added += added.added
     done.superseded += added.superseded
-    done.unchanged += added.unchanged
+    done.unchanged += added.unchanged + len(labels) - len(new)

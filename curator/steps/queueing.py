@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -74,8 +75,10 @@ def write_shards(
     Raises:
         InputError: a file is there and holds labels that were not imported.
     """
-    name = f"queue-[0-9]*{tool.suffix}"
-    before = sorted([*folder.glob(name), *folder.glob(f"person-[0-9]*/{name}")])
+    # Of this tool alone: the suffix of one may end in that of another.
+    named = re.compile(rf"queue-\d+{re.escape(tool.suffix)}")
+    there = (*folder.glob("queue-*"), *folder.glob("person-[0-9]*/queue-*"))
+    before = sorted(path for path in there if named.fullmatch(path.name))
     for path in before:
         require_imported(store, path)
     sets, files = list[int](), list[Path]()

@@ -71,15 +71,24 @@ def said_before(store: Store, answers: Sequence[tuple[str, str | None, str | Non
 
 
 def swapped_pairs(store: Store, shown: Sequence[tuple[str, str, str]]) -> set[str]:
-    """Those of some (pair_id, side, text) whose text, or "sha256:" and its digest, is the other side's response."""
+    """Those of some (pair_id, side, text) whose text, or "sha256:" and its digest, is the response of the other side,
+    however its lines end.
+    """
+
+    def one_end(column: str) -> str:
+        return f"replace(replace({column}, chr(13) || chr(10), chr(10)), chr(13), chr(10))"
+
     names = ("pair_id", "side", "text")
     columns = [pa.array([row[i] for row in shown], pa.string()) for i in range(len(names))]
     with store.incoming(pa.table(columns, names=names)):
         rows = store.rows(
-            """SELECT pair_id FROM (
-                SELECT pair_id, text, CASE side WHEN 'a' THEN response_b ELSE response_a END AS other
-                FROM incoming JOIN pair USING (pair_id))
-            WHERE text = CASE WHEN text LIKE 'sha256:%' THEN 'sha256:' || sha256(other) ELSE other END"""
+            f"""SELECT pair_id FROM (
+                SELECT pair_id, text, if(side = 'a', response_a, response_b) AS own,
+                       if(side = 'a', response_b, response_a) AS other
+                FROM incoming JOIN pair USING (pair_id)
+            ) WHERE CASE WHEN text LIKE 'sha256:%' THEN text = 'sha256:' || sha256(other)
+                    ELSE text = other OR {one_end("text")} = {one_end("other")}
+                                         AND {one_end("own")} <> {one_end("other")} END"""
         )
     return {row[0] for row in rows}
 
@@ -123,7 +132,8 @@ def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
                        SELECT pair_id FROM audit JOIN decision USING (pair_id) WHERE decision = 'accept'
                    ), 'audit', origin) AS origin), coalesce(after_number, 0) AS after_number
             FROM incoming LEFT JOIN recheck USING (pair_id)
-            QUALIFY row_number() OVER (PARTITION BY pair_id, annotator ORDER BY number DESC) = 1""",
+            QUALIFY row_number() OVER (
+                PARTITION BY pair_id, annotator ORDER BY said_at DESC NULLS LAST, number DESC) = 1""",
         )
     return AddedLabels(added - superseded, len(labels) - added, superseded)
 

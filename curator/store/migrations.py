@@ -102,6 +102,16 @@ MIGRATIONS: tuple[str, ...] = (
         said_at TIMESTAMPTZ,             -- by the annotator's own tool; NULL: it does not say
         recorded_at TIMESTAMPTZ DEFAULT now()
     );
+    CREATE TABLE imported_file (         -- append-only: every import of a file in which people labelled
+        digest VARCHAR NOT NULL,         -- SHA-256 of what is in it, unpacked
+        name VARCHAR NOT NULL,
+        added BIGINT NOT NULL,           -- labels that were new; superseded: that corrected one
+        superseded BIGINT NOT NULL,
+        unchanged BIGINT NOT NULL,
+        ignored BIGINT NOT NULL,         -- answers that count for nothing
+        refused BIGINT NOT NULL,         -- rows that could not be used
+        recorded_at TIMESTAMPTZ DEFAULT now()
+    );
     CREATE TABLE draw (                  -- pairs drawn at random for calibration
         pair_id VARCHAR NOT NULL,
         draw_number INTEGER NOT NULL,

@@ -27,6 +27,7 @@ def main() -> None:
         ["neighbours", "run", "--tokenizer", options.tokenizer],
         ["prefix", *([options.model] if options.model else [])],
         ["large"],
+        ["people"],
         ["pac"],
         ["gpu"],
     ]
