@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from curator.annotation import jsonl
+from curator.annotation import jsonl, label_studio
 from curator.annotation.base import Answer, Tool
 from curator.files import Reject, read_rows
 
-TOOLS: dict[str, Tool] = {tool.name: tool for tool in (jsonl.TOOL,)}
+TOOLS: dict[str, Tool] = {tool.name: tool for tool in (jsonl.TOOL, label_studio.TOOL)}
 
 
 def read_answers(path: str) -> Iterator[Answer | Reject]:

@@ -14,7 +14,7 @@ from curator.cli.options import option
 @options.db
 @click.option(
     "--to",
-    type=click.Choice(["jsonl"]),
+    type=click.Choice(["jsonl", "label-studio"]),
     default="jsonl",
     show_default=True,
     help="For which tool.",
