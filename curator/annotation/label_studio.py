@@ -33,13 +33,15 @@ _STYLE = """
     .curator-text ul { list-style: disc; padding-left: 1.5em }
     .curator-text ol { list-style: decimal; padding-left: 1.5em }
     .curator-text dt { font-weight: 600; margin-top: .75em }
-    .curator-text dd { margin: 0; padding-left: 1em; border-left: 3px solid rgba(128, 128, 128, .4) }
+    .curator-text dd, .curator-text blockquote { border-left: 3px solid rgba(128, 128, 128, .4) }
+    .curator-text dd, .curator-text blockquote { margin: 0; padding-left: 1em }
     .curator-text pre { overflow-x: auto; padding: .5em; background: rgba(128, 128, 128, .12); white-space: pre-wrap }
-    .curator-text code { font: .9em/1.45 ui-monospace, monospace; background: rgba(128, 128, 128, .12) }
-    .curator-text pre code { font-size: 1em; background: none }
+    .curator-text code { font: .9em/1.45 monospace !important; background: rgba(128, 128, 128, .12) }
+    .curator-text pre code { background: none }
     .curator-text h1, .curator-text h2, .curator-text h3 { font-size: 1.15em; font-weight: 600; margin: .75em 0 }
     .curator-text th, .curator-text td { border: 1px solid rgba(128, 128, 128, .4); padding: .2em .5em }
-    .curator-verdict { position: sticky; bottom: 0; z-index: 1; background: var(--color-neutral-background) }
+    .curator-verdict { position: sticky; bottom: -1em; padding: .5em 0 1em; z-index: 1 }
+    .curator-verdict { border-top: 1px solid rgba(128, 128, 128, .4); background: var(--color-neutral-background) }
 """
 
 _CONFIG = """\
@@ -63,8 +65,8 @@ _CONFIG = """\
     <Choices name="{verdict}" toName="prompt" choice="single-radio" showInline="true" required="true">
 {choices}
     </Choices>
-    <TextArea name="{note}" toName="prompt" rows="2" maxSubmissions="1" editable="true" placeholder="Your note"/>
   </View>
+  <TextArea name="{note}" toName="prompt" rows="1" maxSubmissions="1" editable="true" placeholder="Note"/>
 </View>
 """
 
