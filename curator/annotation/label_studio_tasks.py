@@ -81,7 +81,7 @@ Labelling in Label Studio
    skips is not counted.
 5. Export as JSON (or JSON-MIN, CSV, TSV), then: curator import EXPORT --db CURATOR.DUCKDB
 
-Steps 1 to 3 by its API, with an access token of your account:
+Steps 1 to 3 by its API, in this folder, with an access token of your account:
 
   pip install label-studio-sdk
   python - <<'END'

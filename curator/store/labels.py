@@ -100,7 +100,8 @@ def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
                        SELECT pair_id FROM audit JOIN decision USING (pair_id) WHERE decision = 'accept'
                    ), 'audit', origin) AS origin), coalesce(after_number, 0) AS after_number
             FROM incoming LEFT JOIN recheck USING (pair_id)
-            QUALIFY row_number() OVER (PARTITION BY pair_id, annotator ORDER BY number DESC) = 1""",
+            QUALIFY row_number() OVER (
+                PARTITION BY pair_id, annotator ORDER BY said_at DESC NULLS LAST, number DESC) = 1""",
         )
     return AddedLabels(added - superseded, len(labels) - added, superseded)
 
