@@ -50,7 +50,8 @@ def to_html(text: str) -> str:
     text = visible(text)
     if len(text) > MARKDOWN_MOST:
         return f"<pre>{html.escape(text)}</pre>"
-    return nh3.clean(_markdown().render(text), tags=_TAGS, attributes={}, url_schemes=set(), link_rel=None)
+    safe = nh3.clean(_markdown().render(text), tags=_TAGS, attributes={}, url_schemes=set(), link_rel=None)
+    return visible(safe)  # once more: Markdown makes characters of &#x202e; and the like
 
 
 @cache

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from curator.annotation import argilla, html, jsonl, prodigy, sheet
+from curator.annotation import argilla, html, jsonl, label_studio, prodigy, sheet
 from curator.annotation.base import Answer, Tool
 from curator.annotation.reading import read_rows
 from curator.files import Reject
 
-TOOLS: dict[str, Tool] = {tool.name: tool for tool in (html.TOOL, sheet.TOOL, jsonl.TOOL, prodigy.TOOL, argilla.TOOL)}
+TOOLS: dict[str, Tool] = {
+    tool.name: tool for tool in (html.TOOL, sheet.TOOL, jsonl.TOOL, prodigy.TOOL, argilla.TOOL, label_studio.TOOL)
+}
 
 
 def read_answers(path: str) -> Iterator[Answer | Reject]:

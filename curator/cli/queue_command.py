@@ -21,7 +21,7 @@ _LEFT_OUT = {
 @options.db
 @click.option(
     "--to",
-    type=click.Choice(["jsonl", "csv", "html", "argilla", "prodigy"]),
+    type=click.Choice(["jsonl", "csv", "html", "argilla", "label-studio", "prodigy"]),
     default="jsonl",
     show_default=True,
     help="For which tool.",
