@@ -117,16 +117,6 @@ def people(tasks: dict[str, dict[str, Any]]) -> Callable[[FakeArgilla, dict[str,
     return say
 
 
-def lines_of(path: Path, folder: Path) -> Path:
-    """The rows of an export as JSON Lines, whatever file they stand in."""
-    if path.suffix == ".csv":
-        with path.open(newline="", encoding="utf-8") as file:
-            return write_rows(folder / "rows.jsonl", list(csv.DictReader(file)))
-    if path.suffix == ".json":
-        return write_rows(folder / "rows.jsonl", json.loads(path.read_text()))
-    return path
-
-
 def row(values: dict[str, Any]) -> Row:
     return Row("file", 1, values, orjson.dumps(values))
 
@@ -275,7 +265,7 @@ def test_pushing_makes_the_dataset_and_pushing_again_doubles_nothing(
     db: Path, server: FakeArgilla, cli: Cli, tmp_path: Path
 ) -> None:
     push = ("queue", "--db", db, "--to", "argilla", "--out", tmp_path / "people", "--shard-size", 4, "--push", "pairs")
-    assert cli.json(*push)["pushed"] == {"for-people": 6}
+    assert cli.json(*push)["pushed"] == {"pairs": 6}
     assert server.bulks == [4, 2]
     made = server.dataset("pairs")
     assert (made["status"], made["workspace_id"]) == ("ready", server.workspaces[0]["id"])
@@ -393,9 +383,8 @@ def verdicts(store: Store) -> set[tuple[str, str, str | None]]:
 
 @pytest.mark.parametrize("name", WAYS)
 def test_recorded_exports_come_back_with_the_right_sides(name: str, db: Path, tmp_path: Path) -> None:
-    lines = lines_of(GOLDEN / name, tmp_path)
     with open_store(db, create=False) as store:
-        done = import_labels(store, [str(lines)], "somebody")
+        done = import_labels(store, [str(GOLDEN / name)], "somebody")
         assert (done["added"], done["refused"]) == (5, [])
         assert (
             done["ignored"] == {"discarded": 1, "draft": 2, "empty": 1}
@@ -416,13 +405,12 @@ def test_recorded_exports_come_back_with_the_right_sides(name: str, db: Path, tm
         if "server" in name:
             assert [who for who, _ in people] == ["anna", "ben"]
             assert first[0][1] == datetime(2026, 3, 2, 9, 30, 0, 250_000, UTC).timestamp()
-        assert import_labels(store, [str(lines)], "somebody")["unchanged"] == 5
+        assert import_labels(store, [str(GOLDEN / name)], "somebody")["unchanged"] == 5
 
 
 def test_to_json_forgets_what_was_submitted_so_only_what_must_have_been_counts(db: Path, tmp_path: Path) -> None:
-    lines = lines_of(GOLDEN / "argilla_records.json", tmp_path)
     with open_store(db, create=False) as store:
-        done = import_labels(store, [str(lines)], "somebody")
+        done = import_labels(store, [str(GOLDEN / "argilla_records.json")], "somebody")
         # Two answers to one record, and an answer beside a draft, look the same.
         assert (done["added"], done["ignored"]) == (2, {"empty": 1, "not completed": 1})
         assert len(done["refused"]) == 2
@@ -461,7 +449,7 @@ def test_real_pairs_go_out_and_come_back(shared_data: Callable[[str], Path], tmp
     record_exports(db, tmp_path / "people", say)
     for name in (*WAYS, "argilla_records.json"):
         with open_store(db, create=False) as store:
-            done = import_labels(store, [str(lines_of(tmp_path / "people" / name, tmp_path))], "somebody")
+            done = import_labels(store, [str(tmp_path / "people" / name)], "somebody")
             assert (done["added"] + done["unchanged"], done["refused"], done["ignored"]) == (len(tasks), [], {})
             labels = store.rows("SELECT response_a, response_b, verdict FROM latest_label JOIN pair USING (pair_id)")
             assert {a + "\0" + b: verdict for a, b, verdict in labels} == better

@@ -85,7 +85,7 @@ def test_hostile_names_and_notes_come_back_as_text(db: Path, cli: Cli, tmp_path:
     assert cli("sql", "--db", db, "SELECT annotator, note FROM human_label ORDER BY number", "--json") == 0
     said = [json.loads(line) for line in cli.out.splitlines()]
     assert [(row["annotator"], row["note"]) for row in said] == [(row["annotator"], row["note"]) for row in filled]
-    for command in (["status"], ["audit", "--labels", "--contradictions"]):
+    for command in (["status"], ["audit", "--labels", "--contradictions"], ["agreement"]):
         assert cli(*command, "--db", db) == 0
         plain(cli)
     cli("sql", "--db", db, "SELECT * FROM human_label JOIN pair USING (pair_id)")
