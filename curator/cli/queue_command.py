@@ -73,7 +73,7 @@ def command(
     from curator.annotation.registry import TOOLS
     from curator.cli.summary import print_json
     from curator.options import QueueOrder
-    from curator.progress import clean
+    from curator.progress import Terminal, clean
     from curator.steps.queueing import write_shards
     from curator.store import open_store
     from curator.store.audits import draw_audit
@@ -81,7 +81,9 @@ def command(
     with open_store(db, create=False) as store:
         options.keep_annotators(store, annotators_per_pair, overlap)
         draw_audit(store, audit)
-        written = write_shards(store, TOOLS[to], out, shard_size, QueueOrder(order), show_verdict=show_verdict)
+        written = write_shards(
+            store, TOOLS[to], out, shard_size, QueueOrder(order), show_verdict=show_verdict, progress=Terminal()
+        )
     tasks, files, left_out = written.sets[0], written.files, written.left_out
     pushed = {} if push is None else _push(out, files, push, workspace)
     if as_json:

@@ -13,7 +13,7 @@ from curator.annotation.base import Answer
 from curator.annotation.registry import read_by_tool
 from curator.files import Reject, opened, shown_name
 from curator.pair import Verdict, first_by_hash
-from curator.progress import one_line
+from curator.progress import Progress, one_line
 from curator.store import Store
 from curator.store.audits import asked_again
 from curator.store.imports import imported_before, last_label, record_import, said_before
@@ -47,7 +47,9 @@ class Imported:
         return self.added, self.superseded, self.unchanged, self.ignored.total(), len(self.refused)
 
 
-def import_labels(store: Store, files: Sequence[str], annotator: str) -> dict[str, Any]:
+def import_labels(
+    store: Store, files: Sequence[str], annotator: str, progress: Progress | None = None
+) -> dict[str, Any]:
     """Store the labels of annotation files; a row that cannot be used is refused by name, the others count.
 
     The same file twice changes nothing, also where a label was corrected in between: of a file whose content has been
@@ -67,7 +69,8 @@ def import_labels(store: Store, files: Sequence[str], annotator: str) -> dict[st
         InputError: a file cannot be read. Files before it are stored.
     """
     done = Imported()
-    before = [shown_name(path) for path in files if _import(store, path, annotator, done)]
+    with (progress or Progress()).bar("reading", " rows") as advance:
+        before = [shown_name(path) for path in files if _import(store, path, annotator, done, advance)]
     return {
         "added": done.added,
         "superseded": done.superseded,
@@ -82,7 +85,7 @@ def import_labels(store: Store, files: Sequence[str], annotator: str) -> dict[st
     }
 
 
-def _import(store: Store, path: str, annotator: str, done: Imported) -> bool:
+def _import(store: Store, path: str, annotator: str, done: Imported, advance: Callable[[int, str], None]) -> bool:
     """Add the labels of a file; whether it was imported before."""
     digest, until, start = _digest(path), last_label(store), done.counts
     again = digest is not None and imported_before(store, digest)
@@ -105,6 +108,7 @@ def _import(store: Store, path: str, annotator: str, done: Imported) -> bool:
         if len(chunk) == CHUNK or size >= CHUNK_BYTES:
             flush()
             size = 0
+        advance(1, "")
     flush()
     if not rows:
         done.refused.append(f"{shown_name(path)}: holds no rows")
