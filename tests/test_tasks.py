@@ -492,6 +492,23 @@ def test_a_group_calibrates_on_no_draw_from_which_others_had_taken_pairs(store: 
     assert store.count("SELECT count(*) FROM calibration_label") == n
 
 
+def test_what_a_group_said_when_others_were_doubted_is_not_its_first_word(store: Store) -> None:
+    """It would calibrate where a judge had contradicted somebody, and make a random draw look as if it were none."""
+    draw_for_calibration(store, 40)
+    drawn = ids(store)[:40]
+    say(store, "ben", Verdict.A, *drawn[:15])
+    say(store, "anna", Verdict.A, *drawn[15:])
+    ask_again(store, drawn[:20])
+    say(store, "anna", Verdict.B, *drawn[:20])
+    rows = "SELECT pair_id, verdict FROM calibration_label SEMI JOIN draw USING (pair_id)"
+    assert dict(store.rows(rows)) == dict.fromkeys(drawn, "a")
+    with store.undone():
+        keep_only(store, ["anna"])
+        assert dict(store.rows(rows)) == dict.fromkeys(drawn[15:], "a")
+        said = dict(store.rows("SELECT pair_id, verdict FROM label"))
+        assert said == {**dict.fromkeys(drawn[:20], "b"), **dict.fromkeys(drawn[20:], "a")}
+
+
 def test_a_group_has_no_interval_from_an_audit_from_which_others_had_taken_pairs(store: Store) -> None:
     early = [row[0] for row in store.rows("SELECT pair_id FROM decision WHERE decision = 'accept' ORDER BY pair_id")]
     say(store, "ben", Verdict.A, *early[:5])
