@@ -216,6 +216,8 @@ def test_a_shown_verdict_is_a_suggestion_and_a_pair_asked_again_another_record()
     assert (torn["metadata"]["judge_prefers"], torn["suggestions"]) == ("neither", {})
     again = ours.record(Task("0" * 32, task.prompt, "two", "one"))
     assert (again["id"] == shown.id, again["id"][:33] == shown.id[:33]) == (False, True)
+    hidden = ours.record(Task("0" * 32, task.prompt, task.left, task.right))
+    assert shown.id == f"{hidden['id']}-judged", "what was said beside a verdict stays with a record that shows it"
 
 
 class Page(HTMLParser):

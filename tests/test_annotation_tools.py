@@ -198,6 +198,23 @@ def test_whether_a_verdict_was_shown_comes_back(tmp_path: Path, name: str, judge
     assert answer.shown is shown
 
 
+def test_a_verdict_was_shown_also_where_its_column_is_deleted(tmp_path: Path) -> None:
+    """And a pair that was not judged, though first, does not keep the verdicts of the others from being shown."""
+    judged = {"prefers": "left", "probability": 0.75}
+    lines = [orjson.dumps({**orjson.loads(line(1, "x", "y", ["p"])), "judge": None}), line(2, "x", "y", ["p"], judged)]
+    rows = table(b"".join(sheet.TOOL.encode(lines)))
+    assert [row.pop("judge") for row in rows] == ["", "prefers left (75%)"]
+    path = tmp_path / "labelled.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({**row, "label": label} for row, label in zip(rows, ("left", "right"), strict=True))
+    found = [one for one in read_answers(str(path)) if isinstance(one, Answer)]
+    assert [(one.pair_id, one.label, one.shown) for one in found] == [
+        (f"{1:032x}", "left", False), (f"{2:032x}", "right", True),
+    ]  # fmt: skip
+
+
 def test_a_prodigy_export_by_its_documentation() -> None:
     """Made by hand after the documented shape of `db-out`, not recorded from a running Prodigy, which is not free."""
     found = list(read_answers(str(GOLDEN / "prodigy.jsonl")))

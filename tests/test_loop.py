@@ -84,13 +84,16 @@ def test_full_circle(real: tuple[Path, Path, dict[str, dict[str, Any]]], cli: Cl
     assert cli("calibrate", "--db", db, "--alpha", "0.3") == 0
     assert "change       with other settings than the run before: +" in cli.out
     cli("calibrate", "--db", db, "--alpha", ALPHA)
+    assert cli("calibrate", "--db", db, "--alpha", ALPHA, "--votes", "strict") == 0
+    assert "change       with other settings than the run before: +0" in cli.out
+    cli("calibrate", "--db", db, "--alpha", ALPHA)
 
     # Review labels come in. They are in the data set, but neither calibrate nor leave the pool.
     reviewed = answer(queue[:20], truth)
     cli.json("import", write_rows(tmp_path / "reviewed.jsonl", reviewed), "--db", db)
     assert cli(*label) == 0
     assert (
-        "change       +20 labelled pairs since the run before, of which +0 calibrate: +0 auto-labelled pairs" in cli.out
+        "change       +20 labelled pairs since the run before, +0 calibration rows: +0 auto-labelled pairs" in cli.out
     )
     again = cli.json(*label, "--limit", 800)
     same = ("calibration", "pool", "accepted", "threshold", "coverage", "promise")

@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from curator.steps.deciding import decide
 from curator.steps.importing import sides
 from curator.steps.scoring import panel_judge
 from curator.store import Store, open_store, views
+from curator.store.agreement import keep_only
 from curator.store.audits import ask_again, audited, draw_audit, rechecked, waiting_again
 from curator.store.doubts import find_calibrating, refused, votes
 from curator.store.judgments import add_judge, add_judgments
@@ -443,6 +445,82 @@ def test_labels_given_beside_a_verdict_never_calibrate_and_the_draw_waits_for_ot
     assert {one: blind.get(one) for one in shown} == {**dict.fromkeys(shown[:9], "b"), shown[9]: None}
 
 
+def test_an_answer_beside_a_verdict_is_not_made_blind_by_the_next_row_of_a_file(store: Store) -> None:
+    draw_for_calibration(store, 10)
+    one, other = ids(store)[:2]
+    said = [Label(one, "anna", Verdict.A, blind=False), Label(one, "anna", Verdict.B), Label(other, "anna", Verdict.B)]
+    add_labels(store, said)
+    assert store.rows("SELECT verdict, blind FROM human_label WHERE pair_id = ?", [one]) == [("b", False)]
+    assert drawn_without_label(store) == 9
+
+
+@pytest.mark.parametrize("again", ["corrected", "second", "given anew"])
+def test_a_pair_that_was_labelled_before_its_draw_stays_one_whatever_is_said_of_it_later(
+    store: Store, again: str
+) -> None:
+    hard = ids(store)[:40]
+    say(store, "anna", Verdict.A, *hard)
+    draw_for_calibration(store, 30)
+    early = [row[0] for row in store.rows("SELECT pair_id FROM draw ORDER BY position") if row[0] in hard]
+    drawn = "SELECT count(*) FROM calibration_label SEMI JOIN draw USING (pair_id)"
+    assert early
+    assert store.count(drawn) == 0
+    if again == "given anew":
+        say(store, "anna", None, *early)
+    say(store, "ben" if again == "second" else "anna", Verdict.B, *early)
+    assert store.count(drawn) == 0, "hard pairs would calibrate while the others of their draw wait"
+    say(store, "ben", Verdict.B, *ids(store)[:30])
+    assert (drawn_without_label(store), store.count(drawn)) == (0, 30 + len(early))
+
+
+def test_a_group_calibrates_on_no_draw_from_which_others_had_taken_pairs(store: Store) -> None:
+    """The others had read them because they were hard; what was left to be asked about is easy."""
+    hard = ids(store)
+    say(store, "ben", Verdict.A, *hard)
+    draw_for_calibration(store, 40)
+    easy = ids(store)
+    say(store, "anna", Verdict.A, *easy)
+    n = store.count("SELECT count(*) FROM calibration_label")
+    assert n == SEEN + store.count("SELECT count(*) FROM draw") > SEEN + len(easy), "all of it is labelled"
+    with store.undone():
+        keep_only(store, ["anna"])
+        assert store.count("SELECT count(*) FROM calibration_label") == 0
+        find_calibrating(store)
+        assert refused(store) == {"draw incomplete": len(easy)}
+        say(store, "anna", Verdict.A, *(row[0] for row in store.rows("SELECT pair_id FROM draw")))
+        assert store.count("SELECT count(*) FROM calibration_label") == n - SEEN, "what is complete is random"
+    assert store.count("SELECT count(*) FROM calibration_label") == n
+
+
+def test_what_a_group_said_when_others_were_doubted_is_not_its_first_word(store: Store) -> None:
+    """It would calibrate where a judge had contradicted somebody, and make a random draw look as if it were none."""
+    draw_for_calibration(store, 40)
+    drawn = ids(store)[:40]
+    say(store, "ben", Verdict.A, *drawn[:15])
+    say(store, "anna", Verdict.A, *drawn[15:])
+    ask_again(store, drawn[:20])
+    say(store, "anna", Verdict.B, *drawn[:20])
+    rows = "SELECT pair_id, verdict FROM calibration_label SEMI JOIN draw USING (pair_id)"
+    assert dict(store.rows(rows)) == dict.fromkeys(drawn, "a")
+    with store.undone():
+        keep_only(store, ["anna"])
+        assert dict(store.rows(rows)) == dict.fromkeys(drawn[15:], "a")
+        said = dict(store.rows("SELECT pair_id, verdict FROM label"))
+        assert said == {**dict.fromkeys(drawn[:20], "b"), **dict.fromkeys(drawn[20:], "a")}
+
+
+def test_a_group_has_no_interval_from_an_audit_from_which_others_had_taken_pairs(store: Store) -> None:
+    early = [row[0] for row in store.rows("SELECT pair_id FROM decision WHERE decision = 'accept' ORDER BY pair_id")]
+    say(store, "ben", Verdict.A, *early[:5])
+    draw_audit(store, 1.0)
+    say(store, "anna", Verdict.A, *early[5:])
+    assert (audit_result(store) or {})["low"] is not None
+    with store.undone():
+        keep_only(store, ["anna"])
+        found = audit_result(store) or {}
+        assert (found["labelled"], found["drawn"], found["low"]) == (len(early) - 5, len(early), None)
+
+
 def test_an_audit_waits_for_somebody_who_was_shown_nothing(store: Store) -> None:
     draw_audit(store, 1.0)
     accepted = [row[0] for row in store.rows("SELECT pair_id FROM decision WHERE decision = 'accept' LIMIT 4")]
@@ -538,6 +616,22 @@ def test_what_is_taken_back_is_asked_for_again(store: Store) -> None:
     say(store, "ben", Verdict.B, drawn)
     say(store, "anna", None, drawn)
     assert store.rows("SELECT verdict FROM calibration_label WHERE pair_id = ?", [drawn]) == [("b",)]
+
+
+def test_what_was_said_before_it_was_taken_back_does_not_come_in_again(store: Store) -> None:
+    one, when = ids(store)[0], datetime(2026, 1, 1, tzinfo=UTC)
+
+    def answer(verdict: Verdict | None, hour: int | None) -> int:
+        said_at = None if hour is None else when + timedelta(hours=hour)
+        return add_labels(store, [Label(one, "anna", verdict, said_at=said_at)]).added
+
+    assert answer(Verdict.A, 0) == 1
+    answer(None, 2)
+    assert (answer(Verdict.A, 1), one in ids(store)) == (0, True)
+    assert answer(Verdict.B, 3) == 1
+    answer(Verdict.TIE, None)
+    assert answer(Verdict.A, 1) == 0
+    assert store.rows("SELECT verdict FROM label WHERE pair_id = ?", [one]) == [("tie",)]
 
 
 def test_an_answer_to_asking_again_can_be_taken_back(store: Store) -> None:

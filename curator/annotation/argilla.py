@@ -6,7 +6,8 @@ of a few harmless tags, in which every character that Markdown gives a meaning i
 same either way, and nothing in it can run or load anything. A chat field would refuse messages of more than 20,000
 characters; the conversation is one text field, its turns the rows of a table. What stood on the left is told by a
 digest among the metadata, which is also part of the record's id: a pair that is asked about again, with its sides the
-other way round, is another record and does not take over the answers to the first.
+other way round, is another record and does not take over the answers to the first. So is one that shows the judge's
+verdict: sent once more without it, its answers would look as if they had been given blind.
 
 How to get answers out. What each way keeps:
 
@@ -98,7 +99,7 @@ def record(task: Task) -> dict[str, Any]:
         if prefers:
             suggestions[_ANSWER] = {"value": prefers, "score": probability, "agent": "judge", "type": "model"}
     return {
-        "id": f"{task.pair_id}-{left[:8]}",
+        "id": f"{task.pair_id}-{left[:8]}" + ("" if task.judge is None else "-judged"),
         "fields": {"prompt": _conversation(task.prompt), "left": _block(task.left), "right": _block(task.right)},
         "metadata": metadata,
         "suggestions": suggestions,

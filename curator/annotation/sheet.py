@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import orjson
+
 from curator.annotation.base import CHOICES, Answer, Task, Tool
 from curator.files import Reject, Row
 from curator.rendering import visible
@@ -22,7 +24,10 @@ _LEFT_OUT = "characters of the middle are left out here"
 _FORMULA = frozenset("=+-@")
 _UNSEEN = re.compile(r"^[\s\u200c-\u200f]+")
 _NUMBER = re.compile(r"\s*\d[\d\s.,:/%+-]{,40}([A-Za-z]{1,9}[\d\s.,:/%+-]{,40})?")  # or a date: one word at most
-_PAIR_ID = re.compile(r"[0-9a-f]{32}")
+_JUDGED = "-judged"
+"""Stands behind the id of a pair that is shown with a verdict: somebody may delete the column that holds it."""
+
+_PAIR_ID = re.compile(rf"([0-9a-f]{{32}})({_JUDGED})?")
 _SHORT = {"l": "left", "r": "right", "t": "tie", "s": "skip"}  # no "b": it could be meant for both, or for response b
 _SAID = {
     **_SHORT,
@@ -79,12 +84,13 @@ def _encode(lines: Iterable[bytes]) -> Iterator[bytes]:
     writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
     yield b"\xef\xbb\xbf"  # tells Excel that this is UTF-8
     columns: tuple[str, ...] = ()
-    for task in map(Task.of, lines):
-        if not columns:  # all tasks of a queue show a verdict, or none does
-            columns = _COLUMNS if task.judge is None else (*_COLUMNS[:4], "judge", *_COLUMNS[4:])
+    for line in lines:
+        task = Task.of(line)
+        if not columns:  # all tasks of a queue have the field, or none has; of a pair that was not judged it is null
+            columns = (*_COLUMNS[:4], "judge", *_COLUMNS[4:]) if "judge" in orjson.loads(line) else _COLUMNS
             writer.writerow(columns)
         values = {
-            "pair_id": task.pair_id,
+            "pair_id": task.pair_id if task.judge is None else f"{task.pair_id}{_JUDGED}",
             "prompt": "\n\n".join(f"[{turn['role']}]\n{turn['content']}" for turn in task.prompt),
             "left": task.left,
             "right": task.right,
@@ -114,19 +120,20 @@ def _answers(row: Row) -> Iterator[Answer | Reject]:
     values: dict[str, str] = row.values
     pair_id, said = values.get("pair_id", "").strip().removeprefix("'").lower(), values.get("label", "")
     label = label_of(said)
-    if not _PAIR_ID.fullmatch(pair_id):
+    known = _PAIR_ID.fullmatch(pair_id)
+    if known is None:
         yield row.reject("pair_id", "is none: it has 32 characters, 0 to 9 and a to f")
     elif label is None and said.strip():
         yield row.reject("label", f"must be one of {', '.join(CHOICES)}")
     else:
         yield Answer(
             row,
-            pair_id,
+            known[1],
             label,
             values.get("annotator", "").strip() or None,
             values.get("note", "").strip() or None,
             text_of(values["left"]) if values.get("left") else None,
-            shown=bool(values.get("judge", "").strip()),
+            shown=bool(known[2] or values.get("judge", "").strip()),
             ignored=None if label else "empty",
         )
 

@@ -82,8 +82,8 @@ def _change(result: dict[str, Any]) -> str:
     if before is None or (before["same_rule"] and before["labelled"] == result["labelled"]):
         return ""
     since = "with other settings than the run before" if not before["same_rule"] else (
-        f"{result['labelled'] - before['labelled']:+,} labelled pairs since the run before, of which "
-        f"{result['calibration']['n'] - before['calibration']:+,} calibrate"
+        f"{result['labelled'] - before['labelled']:+,} labelled pairs since the run before, "
+        f"{result['calibration']['n'] - before['calibration']:+,} calibration rows"
     )  # fmt: skip
     grown = f", and {result['pairs'] - before['pairs']:+,} pairs" if result["pairs"] != before["pairs"] else ""
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_RULE = ("score", "guarantee", "alpha", "delta", "ties", "group_by")
+_RULE = ("score", "guarantee", "alpha", "delta", "ties", "votes", "group_by")
 
 
 def before(latest: Mapping[str, Any] | None, result: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -22,7 +22,7 @@ def before(latest: Mapping[str, Any] | None, result: Mapping[str, Any]) -> dict[
         return None
     same = latest["judge"]["judge_id"] == result["judge"]["judge_id"]
     return {
-        "same_rule": same and all(latest[name] == result[name] for name in _RULE),
+        "same_rule": same and all(latest.get(name) == result[name] for name in _RULE),
         "pairs": latest["pairs"],
         "labelled": latest["labelled"],
         "calibration": latest["calibration"]["n"],

@@ -130,7 +130,26 @@ def resolution(store: Store) -> str:
 
 
 def keep_only(store: Store, annotators: Collection[str]) -> int:
-    """Forget what everybody else said; how many of these have said something. Only within `Store.undone`."""
+    """Forget what everybody else said; how many of these have said something. Only within `Store.undone`.
+
+    Nobody was asked about the pairs of a draw, or of the audit, that others had labelled before for another reason:
+    that they were hard, perhaps. What these annotators were asked about is then random only if it is all of it. And what
+    they said when a pair came back in doubt is not what anybody said of it first.
+    """
+    store.rows(
+        """UPDATE human_label SET origin = 'review'
+        WHERE pair_id IN (
+            SELECT pair_id FROM draw WHERE draw_number IN (
+                SELECT draw_number FROM draw JOIN blind_label USING (pair_id) WHERE NOT random)
+        ) OR pair_id IN (SELECT pair_id FROM audit) AND EXISTS (
+            SELECT pair_id FROM human_label SEMI JOIN audit USING (pair_id)
+            GROUP BY pair_id HAVING arg_min(origin, number) <> 'audit')"""
+    )
+    store.rows(
+        """UPDATE human_label SET blind = false FROM recheck
+        WHERE human_label.pair_id = recheck.pair_id AND number > after_number
+          AND human_label.pair_id IN (SELECT pair_id FROM word WHERE blind AND NOT again)"""
+    )
     with store.incoming(pa.table({"name": pa.array(list(annotators), pa.string())})):
         store.rows("DELETE FROM human_label WHERE annotator NOT IN (SELECT name FROM incoming)")
     return store.count("SELECT count(DISTINCT annotator) FROM human_label SEMI JOIN input USING (pair_id)")

@@ -130,7 +130,9 @@ def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
             store,
             """SELECT incoming.* REPLACE (if(origin = 'review' AND pair_id IN (
                        SELECT pair_id FROM audit JOIN decision USING (pair_id) WHERE decision = 'accept'
-                   ), 'audit', origin) AS origin), coalesce(after_number, 0) AS after_number
+                   ), 'audit', origin) AS origin,
+                   bool_and(blind) OVER (PARTITION BY pair_id, annotator) AS blind),
+                   coalesce(after_number, 0) AS after_number
             FROM incoming LEFT JOIN recheck USING (pair_id)
             QUALIFY row_number() OVER (
                 PARTITION BY pair_id, annotator ORDER BY said_at DESC NULLS LAST, number DESC) = 1""",
@@ -169,6 +171,9 @@ def _add(store: Store, said: str) -> tuple[int, int]:
 
     Of a pair that came back in doubt, only what was said since (after `after_number`) is compared: to say the same once
     more is to say something.
+
+    A pair of the draw that somebody had labelled for another reason, without having been shown a verdict, keeps that
+    reason whatever is said of it later: see `calibration_label`.
     """
     store.rows(
         f"""CREATE OR REPLACE TEMP TABLE fresh AS
@@ -179,16 +184,24 @@ def _add(store: Store, said: str) -> tuple[int, int]:
         FROM ({said}) said LEFT JOIN latest_label l
             ON l.pair_id = said.pair_id AND l.annotator = said.annotator AND l.number > said.after_number
         WHERE (said.verdict, said.note) IS DISTINCT FROM (l.verdict, l.note)
-          AND NOT coalesce(said.said_at < l.said_at, false)
+          AND NOT EXISTS (  -- taken back meanwhile, perhaps
+                   SELECT 1 FROM human_label h
+                   WHERE h.pair_id = said.pair_id AND h.annotator = said.annotator AND h.said_at > said.said_at
+                         AND h.number > said.after_number)
           AND NOT (said.verdict = '{_TAKEN_BACK}' AND l.verdict IS NULL)"""
     )
     store.rows(
         """INSERT INTO human_label (pair_id, annotator, verdict, origin, blind, left_side, note, seconds, said_at)
+        WITH earlier AS (
+            SELECT pair_id, arg_min(origin, number) AS first_origin
+            FROM human_label SEMI JOIN fresh USING (pair_id) WHERE blind GROUP BY pair_id
+        )
         SELECT pair_id, annotator, verdict,
                CASE WHEN after_number > 0 THEN 'review'
-                    WHEN pair_id IN (SELECT pair_id FROM draw) THEN 'calibration' ELSE origin END,
+                    WHEN pair_id IN (SELECT pair_id FROM draw) THEN coalesce(first_origin, 'calibration')
+                    ELSE origin END,
                blind, left_side, note, seconds, said_at
-        FROM fresh ORDER BY number"""
+        FROM fresh LEFT JOIN earlier USING (pair_id) ORDER BY number"""
     )
     added, superseded = store.one("SELECT count(*), count(*) FILTER (supersedes) FROM fresh")
     return int(added), int(superseded)
