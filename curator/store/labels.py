@@ -27,7 +27,8 @@ class Label:
             blind whatever this says.
         left_side: which response stood left; None where the label does not come from a queue.
         seconds: that the annotator took.
-        said_at: by the annotator's own tool. What was said earlier than what is known already corrects nothing.
+        said_at: by the annotator's own tool. What was said earlier than what is known already corrects nothing, unless
+            that bears a time still to come: then a clock has been set back in between.
     """
 
     pair_id: str
@@ -179,7 +180,7 @@ def _add(store: Store, said: str) -> tuple[int, int]:
         FROM ({said}) said LEFT JOIN latest_label l
             ON l.pair_id = said.pair_id AND l.annotator = said.annotator AND l.number > said.after_number
         WHERE (said.verdict, said.note) IS DISTINCT FROM (l.verdict, l.note)
-          AND NOT coalesce(said.said_at < l.said_at, false)
+          AND NOT coalesce(said.said_at < l.said_at AND l.said_at <= now(), false)
           AND NOT (said.verdict = '{_TAKEN_BACK}' AND l.verdict IS NULL)"""
     )
     store.rows(
