@@ -15,6 +15,14 @@ _LEFT_OUT = {
     "again": "asked about again",
     "several": "that several people answer",
 }
+_NEXT = {
+    "jsonl": 'set "label" of each to left, right, tie, both_bad or skip',
+    "csv": "fill in the column label in a spreadsheet: left, right, tie, both bad or skip; save it as CSV",
+    "html": "open a file in any browser, label, and save the labels: that makes another file",
+    "argilla": "sync.py in that folder brings them to Argilla, and the answers back into a file",
+    "label-studio": "README.txt in that folder says how to label them",
+    "prodigy": "prodigy.md in that folder says how to label them",
+}
 
 
 @click.command("queue")
@@ -100,6 +108,8 @@ def command(
     if left_out is not None and (count := sum(left_out.values())):
         named = ", ".join(f"{left_out[name]:,} {text}" for name, text in _LEFT_OUT.items() if left_out[name])
         click.echo(f"left out: {count:,} pairs that need people who have not seen the verdict ({named})")
+    if tasks:
+        click.echo(clean(f"Next: {_NEXT[to]}. Then:\n  curator import FILE... --db {db}"))
 
 
 def _push(out: Path, files: list[Path], name: str, workspace: str | None) -> dict[str, int]:

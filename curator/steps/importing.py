@@ -11,7 +11,7 @@ from typing import Any
 
 from curator.annotation.base import Answer
 from curator.annotation.registry import read_by_tool
-from curator.files import Reject, opened, shown_name
+from curator.files import Reject, opened, require_readable, shown_name
 from curator.pair import Verdict, first_by_hash
 from curator.progress import Progress, one_line
 from curator.store import Store
@@ -66,8 +66,12 @@ def import_labels(
         `draw_left`.
 
     Raises:
-        InputError: a file cannot be read. Files before it are stored.
+        InputError: a file cannot be read; nothing is stored, or, where that shows only in the middle of a file, what
+            came before.
     """
+    for path in files:
+        if path != "-" and not Path(path).is_fifo():
+            require_readable(path)
     done = Imported()
     with (progress or Progress()).bar("reading", " rows") as advance:
         before = [shown_name(path) for path in files if _import(store, path, annotator, done, advance)]
