@@ -312,11 +312,29 @@ def test_recorded_exports_come_back_with_the_right_sides(
         assert (again["added"], again["superseded"], again["unchanged"], again["refused"]) == (0, 0, 7, [])
 
 
-def test_tasks_of_the_api_name_people_by_their_address(cli: Cli, store: Path) -> None:
+def test_tasks_of_the_api_are_of_the_same_people_as_exports(cli: Cli, store: Path) -> None:
     done = imported(cli, store, RECORDED / "api.json")
     assert (done["added"], done["ignored"], done["refused"]) == (7, {"draft": 1, "skipped": 1}, [])
-    address = {ONE: "a@example.com", TWO: "b@example.com"}
-    assert stored(cli, store) == [(pair, address[who], *rest) for pair, who, *rest in SAID]
+    assert stored(cli, store) == SAID
+    again = imported(cli, store, RECORDED / "export.json")
+    assert (again["added"], again["superseded"], again["unchanged"], again["refused"]) == (0, 0, 7, [])
+
+
+@pytest.mark.parametrize(
+    ("annotator", "name"),
+    [
+        (7, "label-studio:7"),
+        ("7", "label-studio:7"),
+        ({"id": 7, "email": "a@example.com"}, "label-studio:7"),
+        ({"email": "a@example.com"}, "a@example.com"),
+        ("a@example.com", "a@example.com"),
+        ({}, None),
+    ],
+)
+def test_people_are_known_by_their_number_where_there_is_one(annotator: Any, name: str | None) -> None:
+    (answer,) = answers(annotated({"completed_by": annotator, "result": result("left")}))
+    assert isinstance(answer, Answer)
+    assert answer.annotator == name
 
 
 @pytest.mark.parametrize("name", ["pairwise.json", "pairwise.min.json", "pairwise.csv"])

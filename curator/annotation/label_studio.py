@@ -155,9 +155,9 @@ def _answer(
 
 
 def _name(annotator: Any) -> str | None:
-    """Who answered: by e-mail address where the export has it, else by their number in that Label Studio."""
+    """Who answered: by their number in that Label Studio, which every export has; else by e-mail address."""
     if isinstance(annotator, dict):
-        annotator = annotator.get("email") or annotator.get("id")
+        annotator = annotator.get("id") or annotator.get("email")
     if isinstance(annotator, int) or (isinstance(annotator, str) and annotator.isdecimal()):
         return f"label-studio:{annotator}"
     if annotator and not isinstance(annotator, str):
