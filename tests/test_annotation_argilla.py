@@ -162,7 +162,7 @@ def test_the_clients_own_models_take_settings_and_records(
 
     out = tmp_path / "people"
     written = cli.json("queue", "--db", db, "--to", "argilla", "--out", out, "--shard-size", 4)
-    names = ["queue-0001.json", "queue-0002.json", "settings.json", "sync.py"]
+    names = ["queue-0001.argilla.json", "queue-0002.argilla.json", "settings.json", "sync.py"]
     assert [Path(path).name for path in written["files"]] == names
     assert (written["tasks"], written["pushed"]) == (6, {})
     client = argilla.Argilla(api_url=server.url, api_key=KEY)

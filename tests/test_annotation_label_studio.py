@@ -356,7 +356,7 @@ def test_an_export_from_before_the_sides_were_dealt_otherwise_is_refused(cli: Cl
 
 def test_the_queue_is_written_for_label_studio_in_shards(cli: Cli, store: Path, tmp_path: Path, interface: Any) -> None:
     done = cli.json("queue", "--db", store, "--to", "label-studio", "--out", tmp_path / "out", "--shard-size", 5)
-    names = ["queue-0001.json", "queue-0002.json", "labeling-config.xml", "README.txt"]
+    names = ["queue-0001.label-studio.json", "queue-0002.label-studio.json", "labeling-config.xml", "README.txt"]
     assert (done["tasks"], [Path(path).name for path in done["files"]]) == (7, names)
     written = [task for name in names[:2] for task in json.loads((tmp_path / "out" / name).read_bytes())]
     assert [len(json.loads((tmp_path / "out" / name).read_bytes())) for name in names[:2]] == [5, 2]

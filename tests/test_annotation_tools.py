@@ -269,12 +269,17 @@ def test_each_tool_writes_its_own_files_and_leaves_the_others(cli: Cli, tmp_path
     raw = write_rows(tmp_path / "raw.jsonl", pairs(30))
     cli("label", raw, "--judgments", write_rows(tmp_path / "log.jsonl", judgments(30)))
     db, out = tmp_path / "raw.curated" / "curator.duckdb", tmp_path / "people"
-    for tool in ("prodigy", "csv", "jsonl"):
-        assert cli.json("queue", "--db", db, "--to", tool, "--out", out, "--shard-size", 20)["tasks"] == 30
-    assert sorted(path.name for path in out.iterdir()) == [
-        "prodigy.json", "prodigy.md", "queue-0001.csv", "queue-0001.jsonl", "queue-0001.prodigy.jsonl",
-        "queue-0002.csv", "queue-0002.jsonl", "queue-0002.prodigy.jsonl",
-    ]  # fmt: skip
+    written: dict[Path, bytes] = {}
+    for tool in TOOLS:
+        done = cli.json("queue", "--db", db, "--to", tool, "--out", out, "--shard-size", 20)
+        files = [Path(path) for path in done["files"]]
+        assert (done["tasks"], [path.name for path in files[:2]]) == (
+            30,
+            [f"queue-000{shard}{TOOLS[tool].suffix}" for shard in (1, 2)],
+        )
+        assert not written.keys() & set(files)
+        written |= {path: path.read_bytes() for path in files}
+    assert {path: path.read_bytes() for path in out.iterdir()} == written
     assert "prodigy mark preferences - --loader jsonl --view-id choice" in (out / "prodigy.md").read_text()
     for tool, how in (("html", "open a file in any browser"), ("prodigy", "prodigy.md in that folder")):
         assert cli("queue", "--db", db, "--to", tool, "--out", tmp_path / tool) == 0

@@ -270,4 +270,4 @@ def push(folder: Path, shards: Iterable[Path], name: str, workspace: str | None)
         raise AnnotationError(f"what answers at {server} is no Argilla server") from error
 
 
-TOOL = Tool("argilla", ".json", _encode, _recognises, _answers, _set_up)
+TOOL = Tool("argilla", ".argilla.json", _encode, _recognises, _answers, _set_up)

@@ -155,7 +155,7 @@ def _answer(
 
 
 def _name(annotator: Any) -> str | None:
-    """Who answered: by their number in that Label Studio, which every export has; else by e-mail address."""
+    """Who answered: by their number in that Label Studio; by e-mail address only where the export has no number."""
     if isinstance(annotator, dict):
         annotator = annotator.get("id") or annotator.get("email")
     if isinstance(annotator, int) or (isinstance(annotator, str) and annotator.isdecimal()):
@@ -201,4 +201,4 @@ def _time(value: Any) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-TOOL = Tool("label-studio", ".json", encode, _recognises, _answers, set_up)
+TOOL = Tool("label-studio", ".label-studio.json", encode, _recognises, _answers, set_up)

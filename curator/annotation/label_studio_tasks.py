@@ -76,7 +76,7 @@ Labelling in Label Studio
 
 1. Create a project.
 2. Settings > Labeling Interface > Code: paste labeling-config.xml and save.
-3. Import queue-0001.json and the files after it, in their order. Each is a list of tasks.
+3. Import queue-0001.label-studio.json and the files after it, in their order. Each is a list of tasks.
 4. Label in the order of the tasks and leave none out: "Cannot say" is an answer. What Label Studio's own Skip button
    skips is not counted.
 5. Export as JSON (or JSON-MIN, CSV, TSV), then: curator import EXPORT --db CURATOR.DUCKDB
@@ -90,7 +90,7 @@ Steps 1 to 3 by its API, in this folder, with an access token of your account:
   from label_studio_sdk import LabelStudio
   studio = LabelStudio(base_url="http://localhost:8080", api_key="TOKEN")
   project = studio.projects.create(title="curator", label_config=Path("labeling-config.xml").read_text())
-  for path in sorted(Path(".").glob("queue-*.json")):
+  for path in sorted(Path(".").glob("queue-*.label-studio.json")):
       studio.projects.import_tasks(project.id, request=json.loads(path.read_text()))
   END
 
