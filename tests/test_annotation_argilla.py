@@ -162,11 +162,11 @@ def test_the_clients_own_models_take_settings_and_records(
 
     out = tmp_path / "people"
     written = cli.json("queue", "--db", db, "--to", "argilla", "--out", out, "--shard-size", 4)
-    names = ["queue-0001.argilla.json", "queue-0002.argilla.json", "settings.json", "sync.py"]
+    names = ["queue-0001.argilla.json", "queue-0002.argilla.json", "argilla-settings.json", "argilla-sync.py"]
     assert [Path(path).name for path in written["files"]] == names
     assert (written["tasks"], written["pushed"]) == (6, {})
     client = argilla.Argilla(api_url=server.url, api_key=KEY)
-    made = argilla.Settings.from_json(out / "settings.json")
+    made = argilla.Settings.from_json(out / "argilla-settings.json")
     assert made == argilla.Settings(
         guidelines=ours.GUIDELINES,
         fields=[argilla.TextField(name, name.title(), use_markdown=True) for name in ("prompt", "left", "right")],
@@ -198,7 +198,7 @@ def test_the_clients_own_models_take_settings_and_records(
 
 def test_two_people_a_record_are_a_setting(tmp_path: Path) -> None:
     ours._set_up(tmp_path, annotators=2)
-    assert json.loads((tmp_path / "settings.json").read_text())["distribution"] == {
+    assert json.loads((tmp_path / "argilla-settings.json").read_text())["distribution"] == {
         "strategy": "overlap",
         "min_submitted": 2,
     }
@@ -359,8 +359,8 @@ def test_the_script_beside_the_queue_needs_no_curator(
     assert cli("queue", "--db", db, "--to", "argilla", "--out", out, "--shard-size", 4) == 0
 
     def sync(*arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["sync.py", *map(str, arguments)])
-        runpy.run_path(str(out / "sync.py"), run_name="__main__")
+        monkeypatch.setattr(sys, "argv", ["argilla-sync.py", *map(str, arguments)])
+        runpy.run_path(str(out / "argilla-sync.py"), run_name="__main__")
         return capsys.readouterr().out
 
     assert sync("push", "pairs") == "6 records sent\n"
@@ -369,7 +369,7 @@ def test_the_script_beside_the_queue_needs_no_curator(
     server.respond(record, 1, "discarded")
     record["responses"][1]["values"] = None  # the client itself cannot read this
     assert sync("pull", "pairs", tmp_path / "said.jsonl", "--workspace", "team") == "6 records written\n"
-    assert "curator" not in re.findall(r"^(?:from|import) (\w+)", (out / "sync.py").read_text(), re.MULTILINE)
+    assert "curator" not in re.findall(r"^(?:from|import) (\w+)", (out / "argilla-sync.py").read_text(), re.MULTILINE)
     imported = cli.json("import", tmp_path / "said.jsonl", "--db", db)
     assert (imported["added"], imported["ignored"], imported["refused"]) == (1, {"discarded": 1, "empty": 5}, [])
 

@@ -356,13 +356,18 @@ def test_an_export_from_before_the_sides_were_dealt_otherwise_is_refused(cli: Cl
 
 def test_the_queue_is_written_for_label_studio_in_shards(cli: Cli, store: Path, tmp_path: Path, interface: Any) -> None:
     done = cli.json("queue", "--db", store, "--to", "label-studio", "--out", tmp_path / "out", "--shard-size", 5)
-    names = ["queue-0001.label-studio.json", "queue-0002.label-studio.json", "labeling-config.xml", "README.txt"]
+    names = [
+        "queue-0001.label-studio.json",
+        "queue-0002.label-studio.json",
+        "label-studio.txt",
+        "label-studio-config.xml",
+    ]
     assert (done["tasks"], [Path(path).name for path in done["files"]]) == (7, names)
     written = [task for name in names[:2] for task in json.loads((tmp_path / "out" / name).read_bytes())]
     assert [len(json.loads((tmp_path / "out" / name).read_bytes())) for name in names[:2]] == [5, 2]
     assert [task["data"] for task in written] == [task["data"] for task in recorded("export.json")]
     assert all(interface.validate_task(task) for task in written)
-    assert (tmp_path / "out" / "labeling-config.xml").read_text(encoding="utf-8") == config()
+    assert (tmp_path / "out" / "label-studio-config.xml").read_text(encoding="utf-8") == config()
     # Its own tasks, unanswered, say nothing, and may be written again.
     assert imported(cli, store, written)["ignored"] == {"empty": 7}
 

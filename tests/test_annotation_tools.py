@@ -269,7 +269,11 @@ def test_each_tool_writes_its_own_files_and_leaves_the_others(cli: Cli, tmp_path
     raw = write_rows(tmp_path / "raw.jsonl", pairs(30))
     cli("label", raw, "--judgments", write_rows(tmp_path / "log.jsonl", judgments(30)))
     db, out = tmp_path / "raw.curated" / "curator.duckdb", tmp_path / "people"
-    written: dict[Path, bytes] = {}
+    out.mkdir()
+    names = ("README.txt", "README.md", "prodigy.json", "settings.json", "labeling-config.xml", "sync.py", "argilla.py")
+    written = {out / name: b"somebody's own" for name in names}
+    for path, data in written.items():
+        path.write_bytes(data)
     for tool in TOOLS:
         done = cli.json("queue", "--db", db, "--to", tool, "--out", out, "--shard-size", 20)
         files = [Path(path) for path in done["files"]]
@@ -278,10 +282,11 @@ def test_each_tool_writes_its_own_files_and_leaves_the_others(cli: Cli, tmp_path
             [f"queue-000{shard}{TOOLS[tool].suffix}" for shard in (1, 2)],
         )
         assert not written.keys() & set(files)
+        assert all(path.name.startswith(tool) for path in files[2:])
         written |= {path: path.read_bytes() for path in files}
     assert {path: path.read_bytes() for path in out.iterdir()} == written
-    assert "prodigy mark preferences - --loader jsonl --view-id choice" in (out / "prodigy.md").read_text()
-    for tool, how in (("html", "open a file in any browser"), ("prodigy", "prodigy.md in that folder")):
+    assert "prodigy mark preferences - --loader jsonl --view-id choice" in (out / "prodigy.txt").read_text()
+    for tool, how in (("html", "open a file in any browser"), ("prodigy", "prodigy.txt in that folder")):
         assert cli("queue", "--db", db, "--to", tool, "--out", tmp_path / tool) == 0
         assert f"\nNext: {how}" in cli.out
         assert cli.out.endswith(f" Then:\n  curator import FILE... --db {db}\n")

@@ -11,7 +11,7 @@ verdict: sent once more without it, its answers would look as if they had been g
 
 How to get answers out. What each way keeps:
 
-    python sync.py pull NAME FILE                            status, users by name, times
+    python argilla-sync.py pull NAME FILE                    status, users by name, times
     json.dump(dataset.records.to_list(flatten=True), file)   status, users by id
     dataset.records.to_datasets().to_json(path)              status, users by id
     dataset.records.to_datasets().to_csv(path)               status, users by id
@@ -28,7 +28,6 @@ import html
 import io
 import os
 import re
-import shutil
 import sys
 import warnings
 from ast import literal_eval
@@ -40,10 +39,13 @@ from typing import Any
 
 import orjson
 
-from curator.annotation.base import CHOICES, QUESTION, Answer, Task, Tool
+from curator.annotation.base import CHOICES, QUESTION, Answer, Task, Tool, write_files
 from curator.errors import AnnotationError
-from curator.files import Reject, Row, whole_file
+from curator.files import Reject, Row
 from curator.rendering import to_html, visible
+
+SETTINGS = "argilla-settings.json"
+"""The file of a dataset's settings."""
 
 GUIDELINES = """\
 Read the prompt and both responses, and say which response you would rather have got. Which of them stands left was
@@ -130,12 +132,10 @@ def _encode(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _set_up(folder: Path, annotators: int = 1) -> list[Path]:
-    files = [folder / "settings.json", folder / "sync.py"]
-    with whole_file(files[0]) as aside:
-        aside.write_bytes(orjson.dumps(settings(annotators), option=orjson.OPT_INDENT_2))
-    with whole_file(files[1]) as aside:
-        shutil.copyfile(Path(__file__).with_name("argilla_sync.py"), aside)
-    return files
+    script = Path(__file__).with_name("argilla_sync.py").read_bytes()
+    return write_files(
+        folder, {SETTINGS: orjson.dumps(settings(annotators), option=orjson.OPT_INDENT_2), "argilla-sync.py": script}
+    )
 
 
 def _recognises(values: Mapping[str, Any]) -> bool:
@@ -260,7 +260,7 @@ def push(folder: Path, shards: Iterable[Path], name: str, workspace: str | None)
     quiet = nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO())
     try:
         with quiet, warnings.catch_warnings(action="ignore"), argilla_sync.connected() as client:
-            return sum(argilla_sync.push(client, folder / "settings.json", shards, name, workspace))
+            return sum(argilla_sync.push(client, folder / SETTINGS, shards, name, workspace))
     except argilla_sync.NotThere as error:
         raise AnnotationError(f"Argilla at {server}: {error}") from None
     except (ArgillaError, httpx.HTTPError, httpx.InvalidURL) as error:

@@ -1,7 +1,7 @@
 """Brings the tasks of this folder to an Argilla server, and what people said of them back.
 
-    python sync.py push NAME         every queue-*.argilla.json beside this file; once more: updates, doubles none
-    python sync.py pull NAME FILE    one line a record, with answers, users and times, for `curator import FILE`
+    python argilla-sync.py push NAME         every queue-*.argilla.json beside this file; again: updates, doubles none
+    python argilla-sync.py pull NAME FILE    a line a record, with answers, users and times, for `curator import FILE`
 
 The server and the key are read from ARGILLA_API_URL and ARGILLA_API_KEY. Needs the client: pip install argilla
 """
@@ -104,7 +104,7 @@ def main() -> None:
     with connected() as client:
         if given.what == "push":
             shards = sorted(here.glob("queue-*.argilla.json"))
-            sent = sum(push(client, here / "settings.json", shards, given.name, given.workspace))
+            sent = sum(push(client, here / "argilla-settings.json", shards, given.name, given.workspace))
             print(sent, "records sent")
             return
         written = 0

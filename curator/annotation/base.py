@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from curator.files import Reject, Row
+from curator.files import Reject, Row, whole_file
 
 CHOICES = {
     "left": "Left is better",
@@ -96,3 +96,11 @@ class Tool:
     answers: Callable[[Row], Iterator[Answer | Reject]]
     set_up: Callable[[Path], list[Path]] | None = None
     row: str = ""
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write files by their names, each whole or not at all; returns their paths. The names begin with the tool's."""
+    for name, data in files.items():
+        with whole_file(folder / name) as aside:
+            aside.write_bytes(data)
+    return [folder / name for name in files]

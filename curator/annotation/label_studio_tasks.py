@@ -13,8 +13,7 @@ from typing import Any
 
 import orjson
 
-from curator.annotation.base import CHOICES, QUESTION, Task
-from curator.files import whole_file
+from curator.annotation.base import CHOICES, QUESTION, Task, write_files
 from curator.rendering import to_html, visible
 
 VERDICT, NOTE = "verdict", "note"
@@ -70,12 +69,12 @@ _CONFIG = """\
 </View>
 """
 
-_README = """\
+_HOW = """\
 Labelling in Label Studio
 =========================
 
 1. Create a project.
-2. Settings > Labeling Interface > Code: paste labeling-config.xml and save.
+2. Settings > Labeling Interface > Code: paste label-studio-config.xml and save.
 3. Import queue-0001.label-studio.json and the files after it, in their order. Each is a list of tasks.
 4. Label in the order of the tasks and leave none out: "Cannot say" is an answer. What Label Studio's own Skip button
    skips is not counted.
@@ -89,7 +88,7 @@ Steps 1 to 3 by its API, in this folder, with an access token of your account:
   import json
   from label_studio_sdk import LabelStudio
   studio = LabelStudio(base_url="http://localhost:8080", api_key="TOKEN")
-  project = studio.projects.create(title="curator", label_config=Path("labeling-config.xml").read_text())
+  project = studio.projects.create(title="curator", label_config=Path("label-studio-config.xml").read_text())
   for path in sorted(Path(".").glob("queue-*.label-studio.json")):
       studio.projects.import_tasks(project.id, request=json.loads(path.read_text()))
   END
@@ -111,11 +110,7 @@ def config() -> str:
 
 def set_up(folder: Path) -> list[Path]:
     """Write the labelling configuration and what to do with it."""
-    files = {"labeling-config.xml": config(), "README.txt": _README}
-    for name, text in files.items():
-        with whole_file(folder / name) as aside:
-            aside.write_text(text, encoding="utf-8")
-    return [folder / name for name in files]
+    return write_files(folder, {"label-studio.txt": _HOW.encode(), "label-studio-config.xml": config().encode()})
 
 
 def encode(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -15,8 +15,8 @@ from typing import Any
 
 import orjson
 
-from curator.annotation.base import CHOICES, QUESTION, Answer, Task, Tool
-from curator.files import Reject, Row, whole_file
+from curator.annotation.base import CHOICES, QUESTION, Answer, Task, Tool, write_files
+from curator.files import Reject, Row
 from curator.rendering import to_html, visible
 
 DATASET = "preferences"
@@ -30,8 +30,9 @@ _HOW = f"""\
 Label these tasks with Prodigy
 ==============================
 
-Start it in this folder, so that it finds prodigy.json:
+Start it in this folder:
 
+    export PRODIGY_CONFIG=prodigy-config.json
     cat queue-*.prodigy.jsonl | prodigy mark {DATASET} - --loader jsonl --view-id choice
 
 Each annotator opens it under a name of their own: http://localhost:8080/?session=anna
@@ -78,11 +79,8 @@ def _html(task: Task) -> str:
 
 
 def _set_up(folder: Path) -> list[Path]:
-    files = {"prodigy.md": _HOW.encode(), "prodigy.json": orjson.dumps(_SETTINGS, option=orjson.OPT_INDENT_2)}
-    for name, data in files.items():
-        with whole_file(folder / name) as aside:
-            aside.write_bytes(data)
-    return [folder / name for name in files]
+    settings = orjson.dumps(_SETTINGS, option=orjson.OPT_INDENT_2)
+    return write_files(folder, {"prodigy.txt": _HOW.encode(), "prodigy-config.json": settings})
 
 
 def _recognises(values: Mapping[str, Any]) -> bool:

@@ -19,9 +19,9 @@ _NEXT = {
     "jsonl": 'set "label" of each to left, right, tie, both_bad or skip',
     "csv": "fill in the column label in a spreadsheet: left, right, tie, both bad or skip; save it as CSV",
     "html": "open a file in any browser, label, and save the labels: that makes another file",
-    "argilla": "sync.py in that folder brings them to Argilla, and the answers back into a file",
-    "label-studio": "README.txt in that folder says how to label them",
-    "prodigy": "prodigy.md in that folder says how to label them",
+    "argilla": "argilla-sync.py in that folder brings them to Argilla, and the answers back into a file",
+    "label-studio": "label-studio.txt in that folder says how to label them",
+    "prodigy": "prodigy.txt in that folder says how to label them",
 }
 
 
