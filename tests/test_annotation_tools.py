@@ -287,7 +287,7 @@ def test_each_tool_writes_its_own_files_and_leaves_the_others(cli: Cli, tmp_path
     assert {path: path.read_bytes() for path in out.iterdir()} == written
     assert "prodigy mark preferences - --loader jsonl --view-id choice" in (out / "prodigy.txt").read_text()
     for tool, how in (("html", "open a file in any browser"), ("prodigy", "prodigy.txt in that folder")):
-        assert cli("queue", "--db", db, "--to", tool, "--out", tmp_path / tool) == 0
+        assert cli("queue", "--db", db, "--to", tool, "--out", out) == 0, "a second time"
         assert f"\nNext: {how}" in cli.out
         assert cli.out.endswith(f" Then:\n  curator import FILE... --db {db}\n")
     labelled = out / "queue-0001.csv"

@@ -63,4 +63,4 @@ def _answers(row: Row) -> Iterator[Answer | Reject]:
     )
 
 
-TOOL = Tool("html", ".html", _encode, _recognises, _answers, row="tool, pair_id and label")
+TOOL = Tool("html", ".html", _encode, _recognises, _answers, fillable=False, row="tool, pair_id and label")

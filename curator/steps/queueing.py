@@ -81,7 +81,7 @@ def write_shards(
     named = re.compile(rf"queue-\d+{re.escape(tool.suffix)}")
     there = (*folder.glob("queue-*"), *folder.glob("person-[0-9]*/queue-*"))
     before = sorted(path for path in there if named.fullmatch(path.name))
-    for path in before:
+    for path in before if tool.fillable else ():
         require_imported(store, path)
     sets, files = list[int](), list[Path]()
     people = 1 if show_verdict else readers(store).annotators
