@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from curator.annotation.base import annotator_name
 from curator.annotation.registry import TOOLS
 from tests.conftest import Cli, read_rows, write_rows
 from tests.hostile import HUGE, TEXTS
@@ -84,7 +85,8 @@ def test_hostile_names_and_notes_come_back_as_text(db: Path, cli: Cli, tmp_path:
     plain(cli)
     assert cli("sql", "--db", db, "SELECT annotator, note FROM human_label ORDER BY number", "--json") == 0
     said = [json.loads(line) for line in cli.out.splitlines()]
-    assert [(row["annotator"], row["note"]) for row in said] == [(row["annotator"], row["note"]) for row in filled]
+    named = [(annotator_name(row["annotator"]), row["note"]) for row in filled]
+    assert [(row["annotator"], row["note"]) for row in said] == named
     for command in (["status"], ["audit", "--labels", "--contradictions"], ["agreement"]):
         assert cli(*command, "--db", db) == 0
         plain(cli)

@@ -15,8 +15,9 @@ import pytest
 
 from curator.annotation import sheet
 from curator.pair import Message, Pair, Verdict
-from curator.steps.importing import import_labels, sides
+from curator.steps.importing import import_labels
 from curator.steps.queueing import write_queue
+from curator.steps.sides import sides
 from curator.store import Store, open_store
 from curator.store.audits import ask_again, waiting_again
 from curator.store.labels import Label, add_labels
@@ -215,3 +216,52 @@ def test_a_table_from_before_a_pair_came_back_is_no_answer(doubted: tuple[Store,
     assert not waiting_again(store)
     dealt = sides(store)(pair_id)
     assert store.rows("SELECT verdict FROM word WHERE pair_id = ? AND again", [pair_id]) == [(dealt,)]
+
+
+def test_corrections_and_other_peoples_answers_are_not_written_over(desk: Desk, cli: Cli, tmp_path: Path) -> None:
+    queue, raw = desk.folder / "raw.curated" / "queue.jsonl", ("label", desk.raw, "--judgments", tmp_path / "log.jsonl")
+    filled = [{**task, "label": "left", "annotator": "anna"} for task in desk.tasks()]
+    assert changes(cli.json("import", write_rows(queue, filled), "--db", desk.db)) == (COUNT, 0, 0, 0)
+    for other in (
+        [{**filled[0], "label": "right"}, *filled[1:]],  # a correction
+        [{**filled[0], "note": "they differ in tone only"}, *filled[1:]],
+        [{**filled[0], "label": "right", "annotator": None}, *filled[1:]],  # somebody else, without a name
+        [{**filled[0], "annotator": "ben"}, *filled[1:]],
+    ):
+        before = write_rows(queue, other).read_bytes()
+        assert cli(*raw) == 1
+        assert f"{queue} holds 1 labels that are not imported yet" in cli.err
+        assert queue.read_bytes() == before
+    write_rows(queue, filled)
+    assert cli(*raw) in {0, 4}
+    assert read_rows(queue) == []
+
+
+def test_people_without_a_name_are_not_taken_for_one(desk: Desk, cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "people"
+    cli("queue", "--db", desk.db, "--out", out, "--annotators-per-pair", 2, "--overlap", 1)
+    first, second = (
+        write_rows(path, [{**task, "label": label} for task in read_rows(path)])
+        for path, label in ((out / "queue-0001.jsonl", "left"), (out / "person-2" / "queue-0001.jsonl", "right"))
+    )
+    result = cli.json("import", first, "--db", desk.db)
+    assert (cli.code, changes(result)) == (1, (0, 0, 0, COUNT))
+    assert "annotator does not say who it was" in result["refused"][0]
+    assert "give --annotator NAME" in result["refused"][0]
+    for name, path in (("anna", first), ("ben", second)):
+        assert changes(cli.json("import", path, "--db", desk.db, "--annotator", name)) == (COUNT, 0, 0, 0)
+    assert {row["annotator"] for row in desk.said()} == {"anna", "ben"}
+
+
+def test_a_file_given_again_in_another_name_makes_no_second_person(desk: Desk, cli: Cli) -> None:
+    filled = write_rows(desk.folder / "filled.jsonl", [{**task, "label": "left"} for task in desk.tasks()])
+    assert changes(cli.json("import", filled, "--db", desk.db)) == (COUNT, 0, 0, 0)
+    assert changes(cli.json("import", filled, "--db", desk.db, "--annotator", "anna")) == (0, 0, COUNT, 0)
+    assert {row["annotator"] for row in desk.said()} == {"annotator"}
+
+
+def test_one_name_however_it_is_written_is_one_person(desk: Desk) -> None:
+    for name in ("Zoë", "Zoe\u0308", " Zoë\t", "\u200bZoë"):
+        desk.send([{**task, "label": "left", "annotator": name} for task in desk.tasks()], "filled.jsonl")
+    desk.send([{**task, "label": "left", "annotator": " \u202e "} for task in desk.tasks()], "nobody.jsonl")
+    assert {row["annotator"] for row in desk.said()} == {"Zoë", "annotator"}

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from curator.annotation.base import Task
+from curator.annotation.base import Task, annotator_name
 from curator.cli.main import run
 from curator.errors import StoreLocked
 from curator.options import QueueOrder
 from curator.pair import Verdict
 from curator.steps import reviewing
-from curator.steps.importing import sides
-from curator.steps.reviewing import Review, Said, State, clean_name, review_summary
+from curator.steps.reviewing import Review, Said, State, review_summary
 from curator.steps.seating import Desk, Word
+from curator.steps.sides import sides
 from curator.store import open_store
 from curator.store.audits import ask_again
 from curator.store.labels import Label, add_labels, draw_for_calibration
@@ -486,11 +486,11 @@ def test_the_summary_says_who_did_what(db: Path) -> None:
         ("\u200b\x00 ", ""),
         ("e\u0301", "é"),
         ("安娜", "安娜"),
-        ("x" * 500, "x" * 60),
+        ("x" * 500, "x" * 100),
     ],
 )
 def test_names_are_one_readable_line(given: str, kept: str) -> None:
-    assert clean_name(given) == kept
+    assert annotator_name(given) == kept
 
 
 def test_pairs_for_two_go_to_two_people(db: Path) -> None:

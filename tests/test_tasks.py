@@ -23,8 +23,8 @@ from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verd
 from curator.resources import first_error
 from curator.steps.auditing import audit_result
 from curator.steps.deciding import decide
-from curator.steps.importing import sides
 from curator.steps.scoring import panel_judge
+from curator.steps.sides import sides
 from curator.store import Store, open_store, views
 from curator.store.agreement import keep_only
 from curator.store.audits import ask_again, audited, draw_audit, rechecked, waiting_again

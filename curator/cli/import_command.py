@@ -13,9 +13,9 @@ from curator.cli import options
 @click.command("import")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @options.db
-@click.option("--annotator", default="annotator", show_default=True, help="Who labelled, where a row does not say.")
+@click.option("--annotator", metavar="NAME", help="Who labelled, where a row does not say.  [default: annotator]")
 @options.as_json
-def command(files: tuple[str, ...], db: Path, annotator: str, as_json: bool) -> int:
+def command(files: tuple[str, ...], db: Path, annotator: str | None, as_json: bool) -> int:
     """Bring people's labels back in.
 
     FILE is what an annotation tool exports, told by its shape: JSON Lines, a JSON array or CSV, plain or gzip. The
@@ -41,7 +41,7 @@ def command(files: tuple[str, ...], db: Path, annotator: str, as_json: bool) -> 
         for problem in result["refused"][:3]:
             click.echo(clean(f"refused: {problem}"), err=True)
         if (more := len(result["refused"]) - 3) > 0:
-            click.echo(f"refused: {more:,} more rows", err=True)
+            click.echo(f"refused: {more:,} more rows; --json lists them all", err=True)
         ignored = "".join(f"; {count:,} {reason}" for reason, count in result["ignored"].items())
         lines = [
             *(clean(f"imported before: {name}; what was said since stays") for name in result["imported_before"]),

@@ -35,13 +35,14 @@ def command(
       curator review --db raw.curated/curator.duckdb
       curator review --db raw.curated/curator.duckdb --annotator anna
     """
+    from curator.annotation.base import annotator_name
     from curator.options import QueueOrder
     from curator.progress import clean
     from curator.review.server import serve
-    from curator.steps.reviewing import Review, clean_name, review_summary
+    from curator.steps.reviewing import Review, review_summary
     from curator.store import open_store
 
-    name = None if annotator is None else clean_name(annotator)
+    name = None if annotator is None else annotator_name(annotator)
     if name == "":
         raise click.UsageError("--annotator is no name that can be read")
     with open_store(db, create=False) as store:

@@ -17,13 +17,13 @@ import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from curator.annotation.base import Task
+from curator.annotation.base import Task, annotator_name
 from curator.annotation.page import page, page_task, whole_text
 from curator.errors import CuratorError, InputError
 from curator.pair import content_id
 from curator.resources import first_error
 from curator.review.guard import add_headers, guard
-from curator.steps.reviewing import Review, Said, State, clean_name
+from curator.steps.reviewing import Review, Said, State
 
 BODY_MOST = 4 * 2**20
 """Bytes of a request: an outbox of 200 answers with long comments."""
@@ -80,7 +80,7 @@ class Server:
         if problem := first_error("review", body):
             raise web.HTTPBadRequest(text=": ".join(problem))
         said = [_said(one) for one in body["said"]]
-        annotator = self._annotator or clean_name(body["annotator"] or "")
+        annotator = self._annotator or annotator_name(body["annotator"] or "")
         if not annotator:
             return _json(200, _nobody(self._review.waiting, body["annotator"] is not None))
         return await self._answered(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from curator import __version__
 from curator.agreement import CONFIDENCE, Difference, against, among, count_votes, difference
+from curator.annotation.base import annotator_name
 from curator.errors import InputError
 from curator.intervals import clopper_pearson
 from curator.options import Votes
@@ -42,6 +43,7 @@ def read_groups(path: Path) -> dict[str, list[str]]:
         "".join(one for members in found.values() for one in members).encode()
     except UnicodeEncodeError as error:
         raise InputError(f"{path}: a name is no text ({error.reason})") from None
+    found = {name: [annotator_name(one) for one in members] for name, members in found.items()}
     home: dict[str, str] = {}
     for name, members in found.items():
         for one in members:

@@ -9,15 +9,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curator.annotation.base import Answer
+from curator.annotation.base import Answer, annotator_name
 from curator.annotation.registry import read_by_tool
 from curator.files import Reject, opened, require_readable, shown_name
-from curator.pair import Verdict, first_by_hash
 from curator.progress import Progress, one_line
+from curator.steps.sides import sides, verdict_of
 from curator.store import Store
 from curator.store.audits import asked_again
-from curator.store.imports import imported_before, last_label, record_import, said_before
-from curator.store.labels import Label, add_labels, drawn_without_label, swapped_pairs, unknown_pairs
+from curator.store.imports import imported_before, last_label, record_import
+from curator.store.labels import (
+    Label,
+    add_labels,
+    drawn_without_label,
+    said_before,
+    swapped_pairs,
+    unknown_pairs,
+)
+from curator.store.tasks import readers
 
 CHUNK, CHUNK_BYTES = 5_000, 64 * 2**20
 NAMED = 10
@@ -48,17 +56,18 @@ class Imported:
 
 
 def import_labels(
-    store: Store, files: Sequence[str], annotator: str, progress: Progress | None = None
+    store: Store, files: Sequence[str], annotator: str | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Store the labels of annotation files; a row that cannot be used is refused by name, the others count.
 
     The same file twice changes nothing, also where a label was corrected in between: of a file whose content has been
-    imported before, under whatever name, an answer counts only where its annotator had said nothing of the pair when
-    the import began. So what was refused the first time, for its pair was not there yet, can still come in. Standard
-    input is no file, and is not remembered.
+    imported before, under whatever name, an answer counts only where its annotator (where it names none: anybody) had
+    said nothing of the pair when the import began. So what was refused the first time, for its pair was not there yet,
+    can still come in. Standard input is no file, and is not remembered.
 
     Args:
-        annotator: who labelled, where a row does not say.
+        annotator: who labelled, where a row does not say; None: "annotator", and where several people are to answer one
+            pair such a row is refused, for two of them would be taken for one.
 
     Returns:
         `added`, `superseded`, `unchanged` labels; `ignored` answers by reason; `refused` rows as messages; labels by
@@ -89,7 +98,9 @@ def import_labels(
     }
 
 
-def _import(store: Store, path: str, annotator: str, done: Imported, advance: Callable[[int, str], None]) -> bool:
+def _import(
+    store: Store, path: str, annotator: str | None, done: Imported, advance: Callable[[int, str], None]
+) -> bool:
     """Add the labels of a file; whether it was imported before."""
     digest, until, start = _digest(path), last_label(store), done.counts
     again = digest is not None and imported_before(store, digest)
@@ -129,31 +140,13 @@ def _digest(path: str) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # as it lacks fileno
 
 
-def sides(store: Store) -> Callable[[str], str]:
-    """Which response of a pair the queue shows left, a or b: the store's seed says, whatever a file says.
-
-    A pair that people are asked about again shows its sides the other way round.
-    """
-    seed, again = store.seed, asked_again(store)
-    return lambda pair_id: "a" if first_by_hash(seed, pair_id) != (pair_id in again) else "b"
-
-
-def verdict_of(label: str, left_side: str) -> Verdict:
-    """What a person said about sides, about the responses."""
-    if label == "left":
-        return Verdict(left_side)
-    if label == "right":
-        return Verdict("b" if left_side == "a" else "a")
-    return Verdict(label)
-
-
-def _store(store: Store, said: list[tuple[str, Answer]], annotator: str, done: Imported, until: int) -> None:
+def _store(store: Store, said: list[tuple[str, Answer]], annotator: str | None, done: Imported, until: int) -> None:
     """Add labels.
 
     Args:
         until: leave out what an annotator had said something about up to the label of this number.
     """
-    dealt, again = sides(store), asked_again(store)
+    dealt, again, several = sides(store), asked_again(store), readers(store).annotators > 1
     unknown = unknown_pairs(store, [answer.pair_id for _, answer in said])
     # "left" would mean the wrong response in a queue of another store, or of a version that dealt the sides otherwise.
     # Of a pair that came back in doubt, it is a task from before, and no answer to being asked again.
@@ -161,8 +154,9 @@ def _store(store: Store, said: list[tuple[str, Answer]], annotator: str, done: I
     swapped = swapped_pairs(store, shown)
     sure = swapped_pairs(store, [(pair_id, "b" if side == "a" else "a", left) for pair_id, side, left in shown])
     labels: list[Label] = []
+    named: list[str | None] = []
     for tool, answer in said:
-        pair_id = answer.pair_id
+        pair_id, name = answer.pair_id, annotator_name(answer.annotator or "") or None
         if pair_id in unknown:
             done.refused.append(str(answer.row.reject("pair_id", "is of no pair in this store")))
         elif pair_id in swapped:
@@ -175,11 +169,15 @@ def _store(store: Store, said: list[tuple[str, Answer]], annotator: str, done: I
         elif pair_id in again and pair_id not in sure:
             reason = "does not show the response as it is, and may be from before this pair was asked about again"
             done.refused.append(str(answer.row.reject("left", f"{reason}: answer it in queue.jsonl")))
+        elif name is None and annotator is None and several:
+            reason = "does not say who it was, and several people answer one pair here: give --annotator NAME"
+            done.refused.append(str(answer.row.reject("annotator", reason)))
         elif answer.label is not None:
+            named.append(name)
             labels.append(
                 Label(
                     pair_id,
-                    answer.annotator or annotator,
+                    name or annotator or "annotator",
                     verdict_of(answer.label, dealt(pair_id)),
                     blind=not answer.shown,
                     left_side=dealt(pair_id),
@@ -190,8 +188,9 @@ def _store(store: Store, said: list[tuple[str, Answer]], annotator: str, done: I
             )
             done.tools[tool] += 1
             done.annotators[labels[-1].annotator] += 1
-    known = said_before(store, [(one.pair_id, one.annotator) for one in labels], until) if until else set()
-    new = [one for one in labels if (one.pair_id, one.annotator) not in known]
+    asked = [(one.pair_id, name, None, None) for one, name in zip(labels, named, strict=True)]
+    known = said_before(store, asked, until) if until else set()
+    new = [one for place, one in enumerate(labels) if place not in known]
     added = add_labels(store, new)
     done.added += added.added
     done.superseded += added.superseded

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from curator.annotation.base import Answer, Tool
+from curator.annotation.base import Answer, Tool, annotator_name
 from curator.annotation.registry import read_answers
 from curator.errors import InputError
 from curator.files import whole_file
 from curator.options import QueueOrder
 from curator.progress import Progress
-from curator.steps.importing import sides, verdict_of
+from curator.steps.sides import sides, verdict_of
 from curator.store import Store
 from curator.store.audits import waiting_again
 from curator.store.labels import said_before, swapped_pairs
-from curator.store.tasks import counts, left_out, readers, task_lines, waiting_for_another
+from curator.store.tasks import counts, left_out, readers, task_lines
 
 SHARD = 1_000
 """Tasks a file: what annotation tools import without trouble."""
@@ -138,24 +138,23 @@ def require_imported(store: Store, queue: Path) -> None:
     if not queue.is_file():
         return
     dealt = sides(store)
-    filled = [one for one in read_answers(str(queue)) if isinstance(one, Answer) and one.ignored is None]
-    # A pair that came back in doubt is labelled already: what counts is whether this is an answer to asking again.
-    shown = [(one.pair_id, dealt(one.pair_id), one.left) for one in filled if one.left is not None]
-    waiting = waiting_again(store) - swapped_pairs(store, shown)
-    # Of a pair that waits for another person too, it counts whether it is theirs: by name, or else by what it says.
-    another = waiting_for_another(store)
-    known = said_before(
-        store,
-        [
-            (
-                one.pair_id,
-                one.annotator,
-                verdict_of(one.label, dealt(one.pair_id)) if one.label and one.pair_id in another else None,
-            )
-            for one in filled
-        ],
+    found = [one for one in read_answers(str(queue)) if isinstance(one, Answer) and one.ignored is None]
+    filled = [(one, one.label) for one in found if one.label]
+    # A pair that came back in doubt is labelled already: what counts is whether this is an answer to asking again. One
+    # from before shows the sides as they were.
+    swapped = swapped_pairs(
+        store, [(one.pair_id, dealt(one.pair_id), one.left) for one in found if one.left is not None]
     )
-    if lost := sum(place not in known or one.pair_id in waiting for place, one in enumerate(filled)):
+
+    def side(pair_id: str) -> str:
+        return dealt(pair_id) if pair_id not in swapped else "b" if dealt(pair_id) == "a" else "a"
+
+    answers = [
+        (one.pair_id, annotator_name(one.annotator or "") or None, verdict_of(label, side(one.pair_id)), one.note)
+        for one, label in filled
+    ]
+    waiting, known = waiting_again(store) - swapped, said_before(store, answers)
+    if lost := sum(place not in known or one.pair_id in waiting for place, (one, _) in enumerate(filled)):
         raise InputError(
             f"{queue} holds {lost:,} labels that are not imported yet, and would be written again. Run "
             f"`curator import {queue} --db {store.path}` first, or move the file away."

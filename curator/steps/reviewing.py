@@ -7,7 +7,6 @@ with tasks that were read ahead, and their pages keep the answers until they can
 from __future__ import annotations
 
 import time
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,9 +15,8 @@ from pathlib import Path
 from curator.annotation.base import Task
 from curator.errors import StoreLocked
 from curator.options import QueueOrder
-from curator.progress import clean
-from curator.steps.importing import sides, verdict_of
 from curator.steps.seating import Desk, Seat, Word
+from curator.steps.sides import label_of, sides, verdict_of
 from curator.store import Store, open_store
 from curator.store.labels import Label, add_labels, drawn_without_label, unknown_pairs, words_of
 from curator.store.tasks import lines_of, task_order
@@ -35,8 +33,6 @@ SITTING = 3_600.0
 """Seconds for which an answer may be taken back after the server was started again."""
 
 _PATIENCE = 0.3
-
-_NAME_MOST = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +79,6 @@ class State:
     previous: Word | None
     stored: bool
     message: str | None
-
-
-def clean_name(name: str) -> str:
-    """A name as it is stored: one line without control characters, spaces at its ends, or more than 60 characters.
-
-    >>> clean_name("  Anna\\t\\u202e Lee ")
-    'Anna Lee'
-    """
-    kept = "".join(c if c.isprintable() else " " for c in unicodedata.normalize("NFC", clean(name.replace("\n", " "))))
-    return " ".join(kept.replace("\N{REPLACEMENT CHARACTER}", " ").split())[:_NAME_MOST].strip()
 
 
 class Review:
@@ -231,7 +217,7 @@ class Review:
     def _sit(self, store: Store, annotator: str, before: Seat | None = None) -> None:
         words = words_of(store, annotator, SITTING)
         recent = [
-            Word(row["pair_id"], _label_of(row["verdict"], row["left_side"]), row["note"], row["seconds"])
+            Word(row["pair_id"], label_of(row["verdict"], row["left_side"]), row["note"], row["seconds"])
             for row in words
             if row["recent"] and row["left_side"] is not None
         ]
@@ -297,13 +283,6 @@ class Review:
 
 def _by_pair(lines: list[bytes]) -> dict[str, bytes]:
     return {Task.of(line).pair_id: line for line in lines}
-
-
-def _label_of(verdict: str, left_side: str) -> str:
-    """What a person said about the responses, about sides."""
-    if verdict in {"a", "b"}:
-        return "left" if verdict == left_side else "right"
-    return verdict
 
 
 def _mark(path: Path) -> tuple[tuple[int, int, int] | None, ...]:

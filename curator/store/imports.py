@@ -1,10 +1,6 @@
-"""Which files of labels came in before, and what people have said until some moment."""
+"""Which files of labels came in before."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-
-import pyarrow as pa
 
 from curator.store.connection import Store
 
@@ -28,15 +24,3 @@ def record_import(
 def last_label(store: Store) -> int:
     """The number of the latest label; 0 where there is none."""
     return store.count("SELECT coalesce(max(number), 0) FROM human_label")
-
-
-def said_before(store: Store, said: Sequence[tuple[str, str]], until: int) -> set[tuple[str, str]]:
-    """Those of some (pair_id, annotator) about which there is a label up to number `until`, taken back or not."""
-    columns = [pa.array([row[i] for row in said], pa.string()) for i in range(2)]
-    with store.incoming(pa.table(columns, names=["pair_id", "annotator"])):
-        rows = store.rows(
-            """SELECT pair_id, annotator FROM incoming SEMI JOIN (SELECT * FROM human_label WHERE number <= $until)
-            USING (pair_id, annotator)""",
-            {"until": until},
-        )
-    return {(pair_id, annotator) for pair_id, annotator in rows}

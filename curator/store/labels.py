@@ -58,15 +58,27 @@ def unknown_pairs(store: Store, pair_ids: Sequence[str]) -> set[str]:
     return {row[0] for row in rows}
 
 
-def said_before(store: Store, answers: Sequence[tuple[str, str | None, str | None]]) -> set[int]:
-    """Which of some answers (pair_id, annotator, verdict) the store holds, by their places; None stands for any."""
-    names = ("pair_id", "annotator", "verdict")
+def said_before(
+    store: Store, answers: Sequence[tuple[str, str | None, str | None, str | None]], until: int | None = None
+) -> set[int]:
+    """Which of some answers (pair_id, annotator, verdict, note) the store holds, corrected or taken back since or not.
+
+    Args:
+        answers: None stands for any annotator, verdict or note.
+        until: look at labels up to this number only.
+
+    Returns:
+        Their places.
+    """
+    names = ("pair_id", "annotator", "verdict", "note")
     columns = [pa.array([row[i] for row in answers], pa.string()) for i in range(len(names))]
     table = pa.table([*columns, pa.array(range(len(answers)), pa.int64())], names=[*names, "place"])
     with store.incoming(table):
         rows = store.rows(
             """SELECT DISTINCT place FROM incoming i JOIN human_label h USING (pair_id)
-            WHERE coalesce(i.annotator = h.annotator, true) AND coalesce(i.verdict = h.verdict, true)"""
+            WHERE coalesce(i.annotator = h.annotator, true) AND coalesce(i.verdict = h.verdict, true)
+              AND (i.note IS NULL OR i.note IS NOT DISTINCT FROM h.note) AND coalesce(h.number <= $until, true)""",
+            {"until": until},
         )
     return {row[0] for row in rows}
 
@@ -187,8 +199,8 @@ def _add(store: Store, said: str) -> tuple[int, int]:
         WHERE (said.verdict, said.note) IS DISTINCT FROM (l.verdict, l.note)
           AND NOT EXISTS (  -- taken back meanwhile, perhaps
                    SELECT 1 FROM human_label h
-                   WHERE h.pair_id = said.pair_id AND h.annotator = said.annotator AND h.said_at > said.said_at AND h.said_at <= now()
-                         AND h.number > said.after_number)
+                   WHERE h.pair_id = said.pair_id AND h.annotator = said.annotator
+                         AND h.said_at > said.said_at AND h.said_at <= now() AND h.number > said.after_number)
           AND NOT (said.verdict = '{_TAKEN_BACK}' AND l.verdict IS NULL)"""
     )
     store.rows(
