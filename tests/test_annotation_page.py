@@ -223,8 +223,9 @@ def test_by_touch_on_a_phone_with_undo(desk: Desk, queue: Queue) -> None:
     assert bar["y"] + bar["height"] == pytest.approx(PHONE[1], abs=1)
 
 
-KEPT = """() => Object.entries(localStorage).filter(([key]) => key.endsWith(':Ana'))
-  .flatMap(([, value]) => Object.values(JSON.parse(value).answers)).map(one => [one.label, one.note])"""
+KEPT = """() => Object.entries(localStorage).filter(([key]) => key.startsWith('curator:answer:Ana:'))
+  .map(([, value]) => JSON.parse(value)).sort((one, other) => one.said_at < other.said_at ? -1 : 1)
+  .map(one => [one.label, one.note])"""
 
 
 def test_nothing_is_lost_on_reload_nor_counted_twice(desk: Desk, queue: Queue) -> None:
@@ -251,15 +252,43 @@ def test_nothing_is_lost_on_reload_nor_counted_twice(desk: Desk, queue: Queue) -
     assert opened.evaluate(KEPT) == [["left", None]]
 
 
+def test_a_page_written_anew_still_has_the_answers_that_are_not_saved(desk: Desk, tmp_path: Path, cli: Cli) -> None:
+    queue = made(tmp_path, pairs(5))
+    opened = desk.open(queue.page)
+    press(opened, "a", "b", "t")
+    tasks = [shown(opened)]
+    first = {**queue.rows[0], "label": "left", "annotator": "Ana"}
+    assert cli("import", write_rows(tmp_path / "first.jsonl", [first]), "--db", queue.db) == 0
+    assert len(queue.labels) == 1
+    before = queue.page.read_bytes()
+    assert cli("queue", "--db", queue.db, "--to", "html", "--out", queue.page.parent) == 0
+    assert queue.page.read_bytes() != before
+    opened.reload()
+    opened.wait_for_selector("#task:not([hidden])")
+    assert counts(opened).startswith("2 done · 2 left")
+    assert [shown(opened)] == tasks
+    assert opened.inner_text("#save") == "Save labels (2 new)"
+    labels = read_rows(saved(opened, tmp_path))
+    said = [(row["pair_id"], row["label"]) for row in labels]
+    assert said == [(queue.rows[1]["pair_id"], "right"), (queue.rows[2]["pair_id"], "tie")]
+    assert opened.inner_text("#save") == "Save labels"
+    opened.keyboard.press("u")
+    assert shown(opened)[0] == queue.rows[2]["prompt"][0]["content"]
+    press(opened, "n")
+    assert opened.inner_text("#save") == "Save labels (1 new)"
+    labels = read_rows(saved(opened, tmp_path))
+    assert [row["label"] for row in labels] == ["right", "both_bad"]
+
+
 def test_a_second_tab_knows_what_the_first_one_did(desk: Desk, queue: Queue) -> None:
     first = desk.open(queue.page)
     second = desk.tab(queue.page)
     second.wait_for_selector("#task:not([hidden])")
     press(first, "a")
-    second.wait_for_function("document.getElementById('counts').textContent.startsWith('1 done')")
+    second.wait_for_selector("#counts:has-text('1 done')")
     assert shown(second) == shown(first)
     press(second, "b", "t")
-    first.wait_for_function("document.getElementById('counts').textContent.startsWith('3 done')")
+    first.wait_for_selector("#counts:has-text('3 done')")
     assert shown(first) == shown(second)
     assert first.evaluate(KEPT) == [["left", None], ["right", None], ["tie", None]]
 
@@ -555,8 +584,18 @@ def test_pages_are_written_task_by_task() -> None:
         tracemalloc.stop()
     assert size > 1_500_000
     assert peaks[1] < 1.3 * peaks[0]
-    keys = {re.findall(rb'"key":"(\w+)"', b"".join(html.TOOL.encode(lines(count))))[0] for count in (0, 1, 2, 2)}
-    assert len(keys) == 3, "answers are kept under a key of the tasks' own"
+
+
+def test_answers_are_kept_under_what_was_asked() -> None:
+    def key(**change: Any) -> str:
+        row = {"pair_id": "0" * 32, "prompt": [{"role": "user", "content": "p"}], "left": "l", "right": "r", **change}
+        return re.findall(r'"key":"([^"]+)"', b"".join(html.TOOL.encode([orjson.dumps(row)])).decode())[0]
+
+    verdict = {"prefers": "left", "probability": 0.9}
+    keys = [key(), key(label="tie"), key(left="r", right="l"), key(pair_id="1" * 32), key(judge=verdict)]
+    assert keys[0] == keys[1]
+    assert len(set(keys[1:])) == 4
+    assert key(judge={**verdict, "probability": 0.8}) == keys[4]
 
 
 ROW = {"pair_id": "0" * 32, "left": "l", "label": "tie", "annotator": "Ana", "note": None, "seconds": 3.5,

@@ -98,7 +98,7 @@ class Tool:
         suffix: of a file of tasks.
         encode: the contents of one file of tasks, piece by piece: lines of queue.jsonl in, for tools that read those.
         set_up: writes what else the tool needs into the folder; returns these files.
-        fillable: whether a file of tasks may come to hold labels, and then is not written over before they are imported.
+        fillable: whether a file of tasks may come to hold labels; it is not written over before they are imported.
         row: what tells a row of its exports from others, for messages.
         recognises: whether a row, by its keys, is of an export of this tool.
         answers: what such a row says; a row may hold the answers of several people.

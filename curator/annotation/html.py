@@ -13,25 +13,28 @@ from curator.files import Reject, Row
 
 
 def _encode(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """One page; a task at a time is in memory. The browser keeps answers under a key that is of these very tasks."""
+    """One page; a task at a time is in memory."""
     before, after = frame("file")
     yield before.encode()
-    key = hashlib.sha256()
     opening = b'{"tasks":['
     for line in lines:
-        key.update(line)
         yield opening + embedded(_stored(Task.of(line)))
         opening = b",\n"
-    yield (opening if opening.startswith(b"{") else b"") + b'],"key":"' + key.hexdigest()[:32].encode() + b'"}'
+    yield (opening if opening.startswith(b"{") else b"") + b"]}"
     yield after.encode()
 
 
 def _stored(task: Task) -> dict[str, Any]:
-    """What the page shows of a task, all of the texts that it has cut, and the response that it shows left as it is."""
+    """What the page shows of a task, all of the texts that it has cut, and the response that it shows left as it is.
+
+    The browser keeps the answer under `key`, which is of what was asked and of nothing else: a page that is written
+    anew finds it, but not where the sides have changed, or where one of both pages shows the judge's verdict.
+    """
     shown = page_task(task)
     parts = {"left": shown["left"], "right": shown["right"], **{str(i): one for i, one in enumerate(shown["prompt"])}}
     whole = {part: whole_text(task, part) for part, text in parts.items() if text["cut"]}
-    return {"task": shown, "left": task.left, "whole": whole}
+    key = f"{task.pair_id}-{hashlib.sha256(task.left.encode()).hexdigest()[:16]}" + ("-judged" if task.judge else "")
+    return {"task": shown, "key": key, "left": task.left, "whole": whole}
 
 
 def _recognises(values: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 const backend = (() => {
   "use strict";
   const element = document.getElementById("boot");
-  const { tasks, key } = JSON.parse(element.textContent);
+  const { tasks } = JSON.parse(element.textContent);
   element.remove();
   const places = new Map(tasks.map((one, i) => [one.task.pair_id, i]));
   const LATEST = 20; // answers that the pace is of
@@ -31,29 +31,32 @@ const backend = (() => {
     trouble = true;
   };
 
+  const drop = item => { if (memory) memory.delete(item); else localStorage.removeItem(item); };
+
   const name = () => read("curator:name");
-  const item = () => `curator:${key}:${name()}`;
-  // Read anew each time: another tab may have added to it. {answers: {pair_id: {...}}, saved: how many are in a file}
-  const kept = () => {
-    try {
-      return JSON.parse(read(item())) ?? { answers: {}, changes: 0, saved: 0 };
-    } catch {
-      return { answers: {}, changes: 0, saved: 0 };
+  const item = (who, place) => `curator:answer:${who}:${tasks[place].key}`;
+  // {place, label, note, seconds, said_at, saved: whether it is in a file}, by time. Read anew each time: another tab may
+  // have added to it.
+  function kept() {
+    const who = name(), found = [];
+    if (who === null) return found;
+    for (const place of tasks.keys()) {
+      try {
+        const one = JSON.parse(read(item(who, place)));
+        if (one?.label) found.push({ ...one, place });
+      } catch { /* not ours */ }
     }
-  };
-  const inOrder = answers => Object.entries(answers)
-    .filter(([pair]) => places.has(pair))
-    .sort(([, one], [, other]) => one.number - other.number);
+    return found.sort((one, other) => Date.parse(one.said_at) - Date.parse(other.said_at));
+  }
+  const keep = ({ place, ...one }) => write(item(name(), place), JSON.stringify(one));
 
   function state() {
-    const annotator = name();
-    const { answers, changes, saved } = annotator === null ? { answers: {}, changes: 0, saved: 0 } : kept();
-    const said = inOrder(answers);
-    const times = said.slice(-LATEST).map(([, one]) => one.seconds).sort((one, other) => one - other);
-    if (undone && answers[undone.pair_id]) undone = null;
-    const next = undone ? places.get(undone.pair_id) : tasks.findIndex(one => !answers[one.task.pair_id]);
+    const said = kept(), answered = new Set(said.map(one => one.place));
+    const times = said.slice(-LATEST).map(one => one.seconds).sort((one, other) => one - other);
+    if (undone && answered.has(undone.place)) undone = null;
+    const next = undone ? undone.place : tasks.findIndex((_, place) => !answered.has(place));
     return {
-      annotator,
+      annotator: name(),
       task: next < 0 ? null : tasks[next].task,
       done: said.length,
       left: tasks.length - said.length,
@@ -61,7 +64,7 @@ const backend = (() => {
       pace: times.length ? times[Math.floor(times.length / 2)] : null,
       can_undo: said.length > 0,
       previous: undone && { label: undone.label, note: undone.note },
-      unsaved: Math.max(0, changes - saved),
+      unsaved: said.filter(one => !one.saved).length,
       message: trouble
         ? "This browser keeps nothing for this page: your answers are lost when you close it. Save the labels before you do."
         : null,
@@ -86,46 +89,39 @@ const backend = (() => {
       return state();
     },
     async leave() {
-      if (memory) memory.delete("curator:name"); else localStorage.removeItem("curator:name");
+      drop("curator:name");
       undone = null;
       return state();
     },
     async answer(pair_id, label, note, seconds) {
-      const all = kept();
-      all.changes += 1;
-      all.answers[pair_id] = { label, note, seconds, said_at: new Date().toISOString(), number: all.changes };
-      write(item(), JSON.stringify(all));
+      keep({ place: places.get(pair_id), label, note, seconds, said_at: new Date().toISOString(), saved: false });
       undone = null;
       return state();
     },
     async undo() {
-      const all = kept(), last = inOrder(all.answers).at(-1);
+      const last = kept().at(-1);
       if (!last) return state(); // another tab was faster
-      const [pair_id, { label, note }] = last;
-      undone = { pair_id, label, note };
-      delete all.answers[pair_id];
-      all.changes += 1;
-      write(item(), JSON.stringify(all));
+      undone = last;
+      drop(item(name(), last.place));
       return state();
     },
     async whole(pair_id, part) {
       return tasks[places.get(pair_id)].whole[part];
     },
     async save() {
-      const all = kept();
-      const rows = inOrder(all.answers).map(([pair_id, { label, note, seconds, said_at }]) => {
-        const { task, left } = tasks[places.get(pair_id)];
-        const row = { pair_id, left, label, annotator: name(), note, seconds, said_at, judge: task.judge, tool: "curator" };
+      const said = kept();
+      const rows = said.map(({ place, label, note, seconds, said_at }) => {
+        const { task: { pair_id, judge }, left } = tasks[place];
+        const row = { pair_id, left, label, annotator: name(), note, seconds, said_at, judge, tool: "curator" };
         return `${JSON.stringify(row)}\n`;
       });
-      const shard = /(\d+)\.html$/.exec(location.pathname)?.[1] ?? key.slice(0, 8);
+      const shard = /(\d+)\.html$/.exec(location.pathname)?.[1] ?? tasks[0].key.slice(0, 8);
       const link = document.createElement("a");
       link.href = URL.createObjectURL(new Blob(rows, { type: "application/jsonl" }));
       link.download = `labels-${name().replace(/[^\p{L}\p{N}]+/gu, "_")}-${shard}.jsonl`;
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-      all.saved = all.changes;
-      write(item(), JSON.stringify(all));
+      for (const one of said) if (!one.saved) keep({ ...one, saved: true });
       return state();
     },
     unsafe: () => {
@@ -133,8 +129,11 @@ const backend = (() => {
       return trouble && now.unsaved > 0;
     },
   };
+  let heard = null; // of the many changes that saving makes, only the last is shown
   window.addEventListener("storage", event => {
-    if (event.key === null || event.key === "curator:name" || event.key === item()) here.changed?.(state());
+    if (event.key !== null && event.key !== "curator:name" && !event.key.startsWith(`curator:answer:${name()}:`)) return;
+    clearTimeout(heard);
+    heard = setTimeout(() => here.changed?.(state()), 20);
   });
   return here;
 })();
