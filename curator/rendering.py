@@ -23,10 +23,11 @@ _TAGS = {
 }  # fmt: skip
 
 # Line breaks and tabs are layout. The joiners (U+200C, U+200D) and the plain direction marks are part of how people
-# write Persian, Hindi or emoji. Everything else that is not seen, or that turns the text around, is marked.
+# write Persian, Hindi or emoji, and so are the variation selectors (U+FE00 to U+FE0F). Everything else that is not
+# seen, letters that are blank among it, or that turns the text around, is marked.
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u180e\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb"
-    "\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u2028-\u202e\u2060-\u206f"
+    "\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
 
