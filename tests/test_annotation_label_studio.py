@@ -122,9 +122,9 @@ def test_a_conversation_shows_who_said_what() -> None:
 @pytest.mark.parametrize(
     ("judge", "words"),
     [
-        ({"prefers": "left", "probability": 0.834}, "The judge prefers the left response (83%)."),
-        ({"prefers": "right", "probability": None}, "The judge prefers the right response."),
-        ({"prefers": None, "probability": 0.5}, "The judge has no preference."),
+        ({"prefers": "left", "probability": 0.834}, "The judge prefers left (83%)."),
+        ({"prefers": "right", "probability": None}, "The judge prefers right."),
+        ({"prefers": None, "probability": 0.5}, "The judge prefers neither."),
     ],
 )
 def test_a_verdict_is_there_only_where_it_is_to_be_shown(judge: dict[str, Any], words: str, interface: Any) -> None:

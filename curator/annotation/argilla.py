@@ -39,7 +39,7 @@ from typing import Any
 
 import orjson
 
-from curator.annotation.base import CHOICES, QUESTION, Answer, Task, Tool, write_files
+from curator.annotation.base import CHOICES, QUESTION, Answer, Task, Tool, json_array, write_files
 from curator.errors import AnnotationError
 from curator.files import Reject, Row
 from curator.rendering import to_html, visible
@@ -124,11 +124,7 @@ def _block(text: str) -> str:
 
 
 def _encode(lines: Iterable[bytes]) -> Iterator[bytes]:
-    before = b"[\n"
-    for line in lines:
-        yield before + orjson.dumps(record(Task.of(line)))
-        before = b",\n"
-    yield b"\n]\n" if before == b",\n" else b"[]\n"
+    return json_array(record(Task.of(line)) for line in lines)
 
 
 def _set_up(folder: Path, annotators: int = 1) -> list[Path]:

@@ -114,6 +114,33 @@ class Tool:
     row: str = ""
 
 
+def judge_says(judge: Mapping[str, Any] | None) -> str:
+    """What the judge says of a task, in words; empty where that is hidden.
+
+    >>> judge_says({"prefers": "left", "probability": 0.834}), judge_says({"prefers": None, "probability": 0.5})
+    ('prefers left (83%)', 'prefers neither')
+    """
+    if judge is None:
+        return ""
+    side, probability = judge.get("prefers"), judge.get("probability")
+    if side not in {"left", "right"}:
+        return "prefers neither"
+    return f"prefers {side}" + ("" if probability is None else f" ({probability:.0%})")
+
+
+def json_array(items: Iterable[Any]) -> Iterator[bytes]:
+    """A JSON array, piece by piece, an item a line.
+
+    >>> b"".join(json_array([1, 2])), b"".join(json_array([]))
+    (b'[\\n1,\\n2\\n]\\n', b'[]\\n')
+    """
+    before = b"[\n"
+    for item in items:
+        yield before + orjson.dumps(item)
+        before = b",\n"
+    yield b"[]\n" if before == b"[\n" else b"\n]\n"
+
+
 def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Write files by their names, each whole or not at all; returns their paths. The names begin with the tool's."""
     for name, data in files.items():

@@ -7,13 +7,13 @@ from anywhere. So it gets HTML of curator's own making, in which there is nothin
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from curator.annotation.base import CHOICES, QUESTION, Task, write_files
+from curator.annotation.base import CHOICES, QUESTION, Task, json_array, judge_says, write_files
 from curator.rendering import to_html, visible
 
 VERDICT, NOTE = "verdict", "note"
@@ -115,11 +115,7 @@ def set_up(folder: Path) -> list[Path]:
 
 def encode(lines: Iterable[bytes]) -> Iterator[bytes]:
     """A file of tasks to import: a JSON array, a task at a time."""
-    before = b"[\n"
-    for line in lines:
-        yield before + orjson.dumps({"data": _data(Task.of(line))})
-        before = b",\n"
-    yield b"\n]\n" if before != b"[\n" else b"[]\n"
+    return json_array({"data": _data(Task.of(line))} for line in lines)
 
 
 def _data(task: Task) -> dict[str, Any]:
@@ -128,9 +124,11 @@ def _data(task: Task) -> dict[str, Any]:
     The left text comes back as JSON: without line ends, which CSV may change, without the zero bytes that Label
     Studio's database refuses, and behind a quotation mark, so that no spreadsheet takes it for a formula.
     """
+    # Text and no prediction: that would tick the judge's choice beforehand.
+    said = "" if task.judge is None else f"<p><strong>The judge {judge_says(task.judge)}.</strong></p>"
     data: dict[str, Any] = {
         "pair_id": task.pair_id,
-        "prompt_html": _judge(task.judge) + _conversation(task.prompt),
+        "prompt_html": said + _conversation(task.prompt),
         "left_html": _article(task.left),
         "right_html": _article(task.right),
         "left_json": orjson.dumps(task.left).decode(),
@@ -148,13 +146,3 @@ def _conversation(messages: list[dict[str, str]]) -> str:
         return _article(messages[0]["content"])
     turns = (f"<dt>{html.escape(visible(m['role']))}</dt><dd>{to_html(m['content'])}</dd>" for m in messages)
     return f"<dl>{''.join(turns)}</dl>"
-
-
-def _judge(judge: Mapping[str, Any] | None) -> str:
-    # Text and no prediction: that would tick the judge's choice beforehand.
-    if judge is None:
-        return ""
-    side, probability = judge.get("prefers"), judge.get("probability")
-    sure = f" ({probability:.0%})" if probability is not None else ""
-    said = f"prefers the {side} response{sure}" if side in {"left", "right"} else "has no preference"
-    return f"<p><strong>The judge {said}.</strong></p>"

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from curator.annotation.base import CHOICES, Answer, Task, Tool
+from curator.annotation.base import CHOICES, Answer, Task, Tool, judge_says
 from curator.files import Reject, Row
 from curator.rendering import visible
 
@@ -94,19 +94,12 @@ def _encode(lines: Iterable[bytes]) -> Iterator[bytes]:
             "prompt": "\n\n".join(f"[{turn['role']}]\n{turn['content']}" for turn in task.prompt),
             "left": task.left,
             "right": task.right,
-            "judge": _verdict(task.judge),
+            "judge": judge_says(task.judge),
         }
         writer.writerow([cell(values.get(column, "")) for column in columns])
         yield buffer.getvalue().encode()
         buffer.seek(0)
         buffer.truncate()
-
-
-def _verdict(judge: Mapping[str, Any] | None) -> str:
-    if judge is None:
-        return ""
-    prefers, probability = judge.get("prefers") or "neither", judge.get("probability")
-    return f"prefers {prefers}" + ("" if probability is None else f" ({probability:.0%})")
 
 
 def _recognises(values: Mapping[str, Any]) -> bool:
