@@ -150,12 +150,23 @@ def test_every_line_is_in_one_row_or_reject(alphabet: str) -> None:
     assert any(isinstance(cells, list) for _, _, cells in found)
 
 
+NO_LABELS = "is a web page or XML, and no labels: import what the page saves, or what the tool exports"
+NO_TEXT = "is not text in UTF-8, but a file of another program, or UTF-16: export it anew"
+
+
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
         ("e.json", b'{\n "a": 1\n}', "is one JSON object; it must be an array of objects, or one object a line"),
         ("e.csv", "\ufeffpair_id,label".encode("utf-16"), "is UTF-16: save it as UTF-8 (in Excel: CSV UTF-8)"),
         ("e.xlsx", b"PK\x03\x04...", "is a spreadsheet or a zip file: save it as CSV UTF-8, or unpack it"),
+        ("e.html", b"\n<!doctype html>\n", NO_LABELS),
+        ("e.xml", b'\xef\xbb\xbf<?xml version="1.0"?>', NO_LABELS),
+        ("e.xls", b"\xd0\xcf\x11\xe0" + bytes(500), NO_TEXT),
+        ("e.duckdb", b"\x97\x1b\r\x80DUCK" + bytes(5_000), NO_TEXT),
+        ("e.jsonl", '{"pair_id": "1"}\n'.encode("utf-16-le"), NO_TEXT),
+        ("e.csv", b"pair_id,label\r1,left\r2,right\r", "has line ends of old Macs: save it as CSV UTF-8"),
+        ("e.csv", b"id" * 200_000 + b"\n", "its first line does not name the columns, of which one is pair_id"),
         ("e.csv", b"id,label\n1,left\n", "its first line does not name the columns, of which one is pair_id"),
         ("e.csv", b"pair_id,label,Label\n1,left,tie\n", "two columns have one name: label"),
         ("e.gz", b"\x1f\x8b" + ARRAY, "damaged gzip file (Unknown compression method)"),
@@ -165,6 +176,20 @@ def test_files_that_are_no_annotation_files(tmp_path: Path, name: str, data: byt
     with pytest.raises(InputError) as caught:
         rows(tmp_path, data, name)
     assert str(caught.value) == f"{tmp_path / name}: {reason}"
+
+
+@pytest.mark.parametrize("separator", ["sep=;", '"sep=;"', "SEP=;", "\ufeffsep=;"])
+def test_a_line_for_excel_before_the_table(tmp_path: Path, separator: str) -> None:
+    data = f"{separator}\r\npair_id;label\r\n1;left\r\n2;left;x;y\r\n"
+    assert rows(tmp_path, data, "e.csv") == [
+        {"pair_id": "1", "label": "left"},
+        "e.csv, line 4: row has 4 cells, and the first line names 2 columns",
+    ]
+
+
+def test_a_line_without_end_is_one_reject(tmp_path: Path) -> None:
+    (reject,) = rows(tmp_path, b"y" * 300_000)
+    assert reject.startswith("export, line 1: row is not JSON: ")
 
 
 def test_lines_that_are_no_rows(tmp_path: Path) -> None:

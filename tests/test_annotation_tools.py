@@ -276,6 +276,10 @@ def test_each_tool_writes_its_own_files_and_leaves_the_others(cli: Cli, tmp_path
         "queue-0002.csv", "queue-0002.jsonl", "queue-0002.prodigy.jsonl",
     ]  # fmt: skip
     assert "prodigy mark preferences - --loader jsonl --view-id choice" in (out / "prodigy.md").read_text()
+    for tool, how in (("html", "open a file in any browser"), ("prodigy", "prodigy.md in that folder")):
+        assert cli("queue", "--db", db, "--to", tool, "--out", tmp_path / tool) == 0
+        assert f"\nNext: {how}" in cli.out
+        assert cli.out.endswith(f" Then:\n  curator import FILE... --db {db}\n")
     labelled = out / "queue-0001.csv"
     labelled.write_bytes(fill_csv(labelled.read_bytes(), ["Left"] * 20))
     assert cli("queue", "--db", db, "--to", "csv", "--out", out) == 1

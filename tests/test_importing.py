@@ -153,6 +153,13 @@ def test_names_of_annotators_cannot_write_to_the_terminal(desk: Desk) -> None:
     assert "\x9b" not in desk.cli.out
 
 
+def test_nothing_is_stored_where_one_of_the_files_is_not_there(desk: Desk) -> None:
+    filled = write_rows(desk.folder / "filled.jsonl", [{**task, "label": "tie"} for task in desk.tasks()])
+    assert desk.cli("import", filled, desk.folder / "none.jsonl", "--db", desk.db) == 1
+    assert desk.cli.err == f"Error: {desk.folder / 'none.jsonl'}: No such file or directory\n"
+    assert desk.said() == []
+
+
 def test_a_file_without_rows_is_refused(desk: Desk) -> None:
     for name, data in (("empty.csv", ""), ("empty.json", "[]"), ("header.csv", "pair_id,label\n")):
         (desk.folder / name).write_text(data)

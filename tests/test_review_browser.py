@@ -298,6 +298,40 @@ def test_a_page_goes_on_while_another_command_has_the_store(office: Office, db: 
     assert len(labels(db)) == 2
 
 
+def test_nobody_is_sent_home_before_all_is_stored(office: Office, db: Path) -> None:
+    asked: list[str] = []
+    with serving(db, "--annotator", "Mia") as server:
+        opened = office.tab(office.person(), server.address)
+        opened.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+        with held(db):
+            press(opened, *"tttttttt")
+            assert opened.inner_text("h1") == "Almost done"
+            assert opened.inner_text("#after") == "Leave this page open until your answers are stored."
+            opened.close(run_before_unload=True)
+            opened.wait_for_timeout(300)
+            assert asked == ["beforeunload"]
+        opened.wait_for_function("() => document.querySelector('h1').textContent === 'All done, thank you'")
+        assert opened.inner_text("#after").endswith("Your answers are in the store.")
+        opened.close(run_before_unload=True)
+        assert asked == ["beforeunload"]
+    assert [row["verdict"] for row in labels(db)] == ["tie"] * 8
+
+
+def test_a_page_that_tries_again_says_what_is_in_the_way_now(office: Office, db: Path) -> None:
+    with serving(db, "--annotator", "Mia", "--port", "0") as server:
+        opened = office.tab(office.person(PHONE), server.address)
+        server.process.kill()
+        server.process.wait()
+        press(opened, "a")
+        assert opened.inner_text("#problem p").startswith("The server does not answer. Your answer is kept")
+        again = opened.locator("#again").bounding_box()
+        assert again["height"] < 1.5 * opened.locator("#help").bounding_box()["height"]  # one line
+    with serving(db, "--annotator", "Mia", "--port", str(server.port)):
+        opened.wait_for_function(
+            "() => document.querySelector('#problem p').textContent.startsWith('Open the address')"
+        )
+
+
 def test_kill_9_loses_no_answer(office: Office, db: Path) -> None:
     with serving(db, "--annotator", "Mia", "--port", "0") as server:
         opened = office.tab(person := office.person(), server.address)

@@ -110,6 +110,21 @@ def test_another_host_is_refused(server: Server, host: str) -> None:
     assert server.ask("POST", "/sync", NOTHING, Host=host, Origin=f"http://{host}")[0] == 403
 
 
+@pytest.mark.parametrize("port", ["abc", "99999999", "-1", "", "1/x", "1@127.0.0.1"])
+def test_a_host_that_is_none_is_refused(server: Server, port: str) -> None:
+    status, _, body = server.ask("GET", "/", Host=f"127.0.0.1:{port}")
+    assert (status, body) == (403, b"This server answers to 127.0.0.1 and localhost only.")
+
+
+def test_what_is_no_request_writes_nothing_to_the_terminal(db: Path) -> None:
+    with serving(db, "--port", "0") as server:
+        for data in (b"FOO / HTTP/1.1\r\n\r\n", b"GET /?token=\xff HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                connection.sendall(data)
+                assert connection.recv(100).startswith(b"HTTP/1.0 400 ")
+        assert server.stop() == (0, "Nothing was labelled.\n", "")
+
+
 def test_both_names_of_this_machine_and_a_forwarded_port_are_let_in(server: Server) -> None:
     assert server.ask("GET", "/", Host=f"localhost:{server.port}")[0] == 200
     assert server.ask("GET", "/", Host="127.0.0.1:9000", Cookie=f"curator_9000={server.token}")[0] == 200
@@ -331,6 +346,10 @@ def test_the_address_is_the_same_for_a_store_but_for_its_token(db: Path) -> None
 
 
 def test_what_is_wrong_is_said_in_a_line(db: Path, cli: Cli, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert cli("review", "--db", db, "--port", port) == 1
+    assert cli.err == f"Error: port {port}: Address already in use. Give another --port; 0 takes any that is free\n"
     assert cli("review", "--db", tmp_path / "none.duckdb") == 1
     assert "there is no store" in cli.err
     assert cli("review", "--db", db, "--annotator", "\u200b") == 2

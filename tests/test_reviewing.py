@@ -332,6 +332,28 @@ def test_a_clock_that_is_ahead_does_not_block_corrections(db: Path) -> None:
     assert [row[2] for row in stored(db)] == [{"a": "b", "b": "a"}[str(state.dealt)]]
 
 
+def test_a_clock_that_is_set_back_takes_no_correction_away(db: Path) -> None:
+    review, now = Review(db), datetime.now(UTC)
+    state = review.sync("anna", [])
+    pair_id = state.task.pair_id if state.task else ""
+    side = {"left": state.dealt, "right": {"a": "b", "b": "a"}[str(state.dealt)]}
+    # As they come when a store was held for a while, and the clock went back by an hour meanwhile.
+    said = [
+        says(state, "left", said_at=now),
+        Said(pair_id, None, said_at=now - timedelta(minutes=60)),
+        says(state, "right", said_at=now - timedelta(minutes=59)),
+    ]
+    review.sync("anna", said)
+    assert [row[2] for row in stored(db)] == [side["right"]]
+    # And where the first was stored before it went back.
+    with open_store(db) as store:
+        store.rows("UPDATE human_label SET said_at = now() + INTERVAL 1 HOUR")
+    review.sync("anna", [Said(pair_id, None)])
+    assert stored(db) == []
+    review.sync("anna", [says(state, "left")])
+    assert [row[2] for row in stored(db)] == [side["left"]]
+
+
 # --- another process has the store
 
 

@@ -26,7 +26,13 @@ _UNREADABLE = {
     b"\xff\xfe": "is UTF-16: save it as UTF-8 (in Excel: CSV UTF-8)",
     b"\xfe\xff": "is UTF-16: save it as UTF-8 (in Excel: CSV UTF-8)",
     b"PK\x03\x04": "is a spreadsheet or a zip file: save it as CSV UTF-8, or unpack it",
+    b"<": "is a web page or XML, and no labels: import what the page saves, or what the tool exports",
 }
+_LOOK = 64
+"""Bytes at the beginning of a file that tell text from what is none."""
+
+_SEPARATOR = re.compile(rb'"?sep=.{1,4}', re.IGNORECASE)
+"""A line before the names of the columns, by which Excel is told what stands between cells."""
 
 
 def read_rows(path: str) -> Iterator[Row | Reject]:
@@ -43,10 +49,12 @@ def read_rows(path: str) -> Iterator[Row | Reject]:
     name = shown_name(path)
     with opened(path) as file:
         number, start = _first(file)
-        for beginning, reason in _UNREADABLE.items():
-            if start.startswith(beginning):
-                raise InputError(f"{name}: {reason}")
         text = start.lstrip()
+        for beginning, reason in _UNREADABLE.items():
+            if text.startswith(beginning):
+                raise InputError(f"{name}: {reason}")
+        if b"\0" in start[:_LOOK]:
+            raise InputError(f"{name}: is not text in UTF-8, but a file of another program, or UTF-16: export it anew")
         if text.startswith(b"["):
             yield from _array(file, name)
             return
@@ -55,11 +63,13 @@ def read_rows(path: str) -> Iterator[Row | Reject]:
         if text.startswith(b"{") or not text:
             yield from _json_lines(file, name, number)
             return
-        while (first := file.readline(MAX_LINE)).isspace():
+        while (first := file.readline(MAX_LINE)).isspace() or _SEPARATOR.fullmatch(first.rstrip()):
             number += 1
         delimiter = _delimiter(first)
         if delimiter is not None:
             yield from _table(file, name, number + 1, first, delimiter)
+        elif _delimiter(first.partition(b"\r")[0]) is not None:
+            raise InputError(f"{name}: has line ends of old Macs: save it as CSV UTF-8")
         elif _TABLE.search(name):
             raise InputError(f"{name}: its first line does not name the columns, of which one is {KEY_COLUMN}")
         else:
@@ -185,7 +195,10 @@ def _delimiter(first: bytes) -> str | None:
 
 
 def _columns(first: bytes, delimiter: str) -> list[str]:
-    cells = next(csv.reader([first.decode(errors="replace")], delimiter=delimiter), [])
+    try:
+        cells = next(csv.reader([first.decode(errors="replace")], delimiter=delimiter), [])
+    except csv.Error:  # no line of a table
+        return []
     return [cell.strip().casefold() for cell in cells]
 
 

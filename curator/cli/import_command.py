@@ -28,13 +28,13 @@ def command(files: tuple[str, ...], db: Path, annotator: str, as_json: bool) -> 
     """
     from curator.cli.main import FAILED, OK
     from curator.cli.summary import print_json
-    from curator.progress import clean
+    from curator.progress import Terminal, clean
     from curator.steps.importing import import_labels
     from curator.store import open_store
 
     result: dict[str, Any]
     with open_store(db, create=False) as store:
-        result = import_labels(store, files, annotator)
+        result = import_labels(store, files, annotator, Terminal())
     if as_json:
         print_json(result)
     else:

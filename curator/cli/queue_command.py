@@ -15,6 +15,14 @@ _LEFT_OUT = {
     "again": "asked about again",
     "several": "that several people answer",
 }
+_NEXT = {
+    "jsonl": 'set "label" of each to left, right, tie, both_bad or skip',
+    "csv": "fill in the column label in a spreadsheet: left, right, tie, both bad or skip; save it as CSV",
+    "html": "open a file in any browser, label, and save the labels: that makes another file",
+    "argilla": "sync.py in that folder brings them to Argilla, and the answers back into a file",
+    "label-studio": "README.txt in that folder says how to label them",
+    "prodigy": "prodigy.md in that folder says how to label them",
+}
 
 
 @click.command("queue")
@@ -73,7 +81,7 @@ def command(
     from curator.annotation.registry import TOOLS
     from curator.cli.summary import print_json
     from curator.options import QueueOrder
-    from curator.progress import clean
+    from curator.progress import Terminal, clean
     from curator.steps.queueing import write_shards
     from curator.store import open_store
     from curator.store.audits import draw_audit
@@ -81,7 +89,9 @@ def command(
     with open_store(db, create=False) as store:
         options.keep_annotators(store, annotators_per_pair, overlap)
         draw_audit(store, audit)
-        written = write_shards(store, TOOLS[to], out, shard_size, QueueOrder(order), show_verdict=show_verdict)
+        written = write_shards(
+            store, TOOLS[to], out, shard_size, QueueOrder(order), show_verdict=show_verdict, progress=Terminal()
+        )
     tasks, files, left_out = written.sets[0], written.files, written.left_out
     pushed = {} if push is None else _push(out, files, push, workspace)
     if as_json:
@@ -98,6 +108,8 @@ def command(
     if left_out is not None and (count := sum(left_out.values())):
         named = ", ".join(f"{left_out[name]:,} {text}" for name, text in _LEFT_OUT.items() if left_out[name])
         click.echo(f"left out: {count:,} pairs that need people who have not seen the verdict ({named})")
+    if tasks:
+        click.echo(clean(f"Next: {_NEXT[to]}. Then:\n  curator import FILE... --db {db}"))
 
 
 def _push(out: Path, files: list[Path], name: str, workspace: str | None) -> dict[str, int]:

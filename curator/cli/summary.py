@@ -178,16 +178,16 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
     ]
     if result["rejected"]:
         lines.append(f"rejects      {out / 'rejects.jsonl'}: {result['rejected']:,} rows, with reasons")
-    lines += ["", *_next(result, out, db)]
+    lines += ["", *_next(result, db)]
     return "\n".join(lines)
 
 
-def _next(result: dict[str, Any], out: Path, db: Path) -> list[str]:
+def _next(result: dict[str, Any], db: Path) -> list[str]:
     """What to do now."""
     step, label = next_step(result)
     how = [
-        '  set "label" of each to left, right, tie or skip, then:',
-        f"  curator import {out / 'queue.jsonl'} --db {db}",
-        "  and run the same `curator label` again: judgments are kept.",
+        f"  curator review --db {db}",
+        "  in the browser, or `curator queue --to` for Argilla, Label Studio, Prodigy or a spreadsheet; then",
+        "  run the same `curator label` again: judgments are kept.",
     ]
     return [*wrap(f"Next: {step}", 100, subsequent_indent="  "), *(how if label else [])]

@@ -7,12 +7,12 @@ own that it lets point here (its Host differs). Another user of this machine doe
 from __future__ import annotations
 
 import hmac
-from urllib.parse import urlsplit
+import re
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-_HOSTS = {"127.0.0.1", "localhost"}
+_HOST = re.compile(r"(?:127\.0\.0\.1|localhost)(?::(\d{1,5}))?", re.ASCII | re.IGNORECASE)
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -41,7 +41,7 @@ def guard(token: str) -> Middleware:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not _here(request.host):
+        if not _HOST.fullmatch(request.host):
             raise web.HTTPForbidden(text="This server answers to 127.0.0.1 and localhost only.")
         if request.method not in {"GET", "HEAD"}:
             _require_own_page(request)
@@ -71,16 +71,10 @@ def _require_own_page(request: web.Request) -> None:
         raise web.HTTPUnsupportedMediaType(text="Answers are sent as application/json.")
 
 
-def _here(host: str) -> bool:
-    try:
-        return urlsplit(f"//{host}").hostname in _HOSTS
-    except ValueError:
-        return False
-
-
 def _cookie(request: web.Request) -> str:
     """Cookies do not know ports: two servers beside each other need two names."""
-    return f"curator_{urlsplit(f'//{request.host}').port or 80}"
+    found = _HOST.fullmatch(request.host)
+    return f"curator_{(found and found[1]) or 80}"
 
 
 def _same(one: str, other: str) -> bool:

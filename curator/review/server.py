@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
+import os
 import re
 import secrets
 from collections.abc import Callable
@@ -13,10 +15,11 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from curator.annotation.base import Task
 from curator.annotation.page import page, page_task, whole_text
-from curator.errors import CuratorError
+from curator.errors import CuratorError, InputError
 from curator.pair import content_id
 from curator.resources import first_error
 from curator.review.guard import add_headers, guard
@@ -117,8 +120,9 @@ def serve(review: Review, annotator: str | None, port: int | None, say: Callable
         say: told the address once the page can be opened.
 
     Raises:
-        OSError: the port is taken, or may not be had.
+        InputError: the port is taken, or may not be had.
     """
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
     try:
         asyncio.run(_serve(review, annotator, port, say))
     except KeyboardInterrupt:
@@ -136,12 +140,18 @@ async def _serve(review: Review, annotator: str | None, port: int | None, say: C
             await web.TCPSite(runner, "127.0.0.1", usual if port is None else port).start()
         except OSError as error:
             if port is not None or error.errno != errno.EADDRINUSE:
-                raise
+                reason = os.strerror(error.errno or 0)
+                raise InputError(f"port {port}: {reason}. Give another --port; 0 takes any that is free") from None
             await web.TCPSite(runner, "127.0.0.1", 0).start()
         say(f"http://127.0.0.1:{runner.addresses[0][1]}/?token={token}")
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether an error is of this server: whoever sends what is no HTTP is refused, and nothing to tell of."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def _read(request: web.Request) -> Any:

@@ -11,9 +11,9 @@ from typing import Any
 
 from curator.annotation.base import Answer
 from curator.annotation.registry import read_by_tool
-from curator.files import Reject, opened, shown_name
+from curator.files import Reject, opened, require_readable, shown_name
 from curator.pair import Verdict, first_by_hash
-from curator.progress import one_line
+from curator.progress import Progress, one_line
 from curator.store import Store
 from curator.store.audits import asked_again
 from curator.store.imports import imported_before, last_label, record_import, said_before
@@ -47,7 +47,9 @@ class Imported:
         return self.added, self.superseded, self.unchanged, self.ignored.total(), len(self.refused)
 
 
-def import_labels(store: Store, files: Sequence[str], annotator: str) -> dict[str, Any]:
+def import_labels(
+    store: Store, files: Sequence[str], annotator: str, progress: Progress | None = None
+) -> dict[str, Any]:
     """Store the labels of annotation files; a row that cannot be used is refused by name, the others count.
 
     The same file twice changes nothing, also where a label was corrected in between: of a file whose content has been
@@ -64,10 +66,15 @@ def import_labels(store: Store, files: Sequence[str], annotator: str) -> dict[st
         `draw_left`.
 
     Raises:
-        InputError: a file cannot be read. Files before it are stored.
+        InputError: a file cannot be read; nothing is stored, or, where that shows only in the middle of a file, what
+            came before.
     """
+    for path in files:
+        if path != "-" and not Path(path).is_fifo():
+            require_readable(path)
     done = Imported()
-    before = [shown_name(path) for path in files if _import(store, path, annotator, done)]
+    with (progress or Progress()).bar("reading", " rows") as advance:
+        before = [shown_name(path) for path in files if _import(store, path, annotator, done, advance)]
     return {
         "added": done.added,
         "superseded": done.superseded,
@@ -82,7 +89,7 @@ def import_labels(store: Store, files: Sequence[str], annotator: str) -> dict[st
     }
 
 
-def _import(store: Store, path: str, annotator: str, done: Imported) -> bool:
+def _import(store: Store, path: str, annotator: str, done: Imported, advance: Callable[[int, str], None]) -> bool:
     """Add the labels of a file; whether it was imported before."""
     digest, until, start = _digest(path), last_label(store), done.counts
     again = digest is not None and imported_before(store, digest)
@@ -105,6 +112,7 @@ def _import(store: Store, path: str, annotator: str, done: Imported) -> bool:
         if len(chunk) == CHUNK or size >= CHUNK_BYTES:
             flush()
             size = 0
+        advance(1, "")
     flush()
     if not rows:
         done.refused.append(f"{shown_name(path)}: holds no rows")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,11 +13,12 @@ from curator.annotation.registry import read_answers
 from curator.errors import InputError
 from curator.files import whole_file
 from curator.options import QueueOrder
+from curator.progress import Progress
 from curator.steps.importing import sides, verdict_of
 from curator.store import Store
 from curator.store.audits import waiting_again
 from curator.store.labels import said_before, swapped_pairs
-from curator.store.tasks import left_out, readers, task_lines, waiting_for_another
+from curator.store.tasks import counts, left_out, readers, task_lines, waiting_for_another
 
 SHARD = 1_000
 """Tasks a file: what annotation tools import without trouble."""
@@ -62,6 +63,7 @@ def write_shards(
     order: QueueOrder = QueueOrder.UNCERTAIN,
     *,
     show_verdict: bool = False,
+    progress: Progress | None = None,
 ) -> Written:
     """Write the tasks for a tool, so many a file, and what it needs to be set up.
 
@@ -82,14 +84,18 @@ def write_shards(
     for path in before:
         require_imported(store, path)
     sets, files = list[int](), list[Path]()
-    for person in range(1, 2 if show_verdict else readers(store).annotators + 1):
-        lines = _lines(store, order, person, show_verdict=show_verdict)
-        place = folder if person == 1 else folder / f"person-{person}"
-        tasks, written = _write_set(tool, lines, place, size)
-        sets.append(tasks)
-        files += written
-        if tool.set_up is not None and (written or person == 1):
-            files += tool.set_up(place)
+    people = 1 if show_verdict else readers(store).annotators
+    with (progress or Progress()).bar(
+        "writing", " tasks", None if show_verdict else counts(store)["answers_wanted"]
+    ) as advance:
+        for person in range(1, people + 1):
+            lines = _lines(store, order, person, advance, show_verdict=show_verdict)
+            place = folder if person == 1 else folder / f"person-{person}"
+            tasks, written = _write_set(tool, lines, place, size)
+            sets.append(tasks)
+            files += written
+            if tool.set_up is not None and (written or person == 1):
+                files += tool.set_up(place)
     for path in set(before) - set(files):
         path.unlink()
     return Written([sets[0], *filter(None, sets[1:])], files, left_out(store) if show_verdict else None)
@@ -118,9 +124,13 @@ def _write_set(tool: Tool, lines: Iterator[bytes], folder: Path, size: int) -> t
     return tasks, files
 
 
-def _lines(store: Store, order: QueueOrder, person: int, *, show_verdict: bool) -> Iterator[bytes]:
+def _lines(
+    store: Store, order: QueueOrder, person: int, advance: Callable[[int, str], None], *, show_verdict: bool
+) -> Iterator[bytes]:
     for _, lines in task_lines(store, order, person=person, show_verdict=show_verdict):
-        yield from lines.to_pybytes().splitlines(keepends=True)
+        for line in lines.to_pybytes().splitlines(keepends=True):
+            advance(1, "")
+            yield line
 
 
 def require_imported(store: Store, queue: Path) -> None:

@@ -166,7 +166,7 @@ class Review:
         unusable = turned | (unknown_pairs(store, strange) if strange else set())
         usable = [one for one in said if one.pair_id not in unusable]
         if usable:
-            add_labels(store, [self._label(annotator, one) for one in usable])
+            add_labels(store, self._labels(annotator, usable))
         self._hear(annotator, usable)
         own = self.labelled.setdefault(annotator, set())
         for one in usable:
@@ -242,17 +242,19 @@ class Review:
         store.checkpoint()
         self._mark = _mark(self.path)
 
-    def _label(self, annotator: str, one: Said) -> Label:
-        dealt, now = self._dealt(one.pair_id), datetime.now(UTC)
-        return Label(
-            one.pair_id,
-            annotator,
-            None if one.label is None else verdict_of(one.label, dealt),
-            left_side=dealt,
-            note=one.note,
-            seconds=one.seconds,
-            said_at=min(one.said_at or now, now),
-        )
+    def _labels(self, annotator: str, said: Sequence[Said]) -> list[Label]:
+        labels, latest = list[Label](), datetime.now(UTC)
+        # Their order counts, whatever the clock of a browser has done meanwhile.
+        for one in reversed(said):
+            dealt, latest = self._dealt(one.pair_id), min(one.said_at or latest, latest)
+            verdict = None if one.label is None else verdict_of(one.label, dealt)
+            labels.append(
+                Label(
+                    one.pair_id, annotator, verdict,
+                    left_side=dealt, note=one.note, seconds=one.seconds, said_at=latest,
+                )
+            )  # fmt: skip
+        return labels[::-1]
 
     def _hear(self, annotator: str, said: Sequence[Said]) -> None:
         for one in said:

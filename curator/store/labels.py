@@ -27,7 +27,8 @@ class Label:
             blind whatever this says.
         left_side: which response stood left; None where the label does not come from a queue.
         seconds: that the annotator took.
-        said_at: by the annotator's own tool. What was said earlier than what is known already corrects nothing.
+        said_at: by the annotator's own tool. What was said earlier than what is known already corrects nothing, unless
+            that bears a time still to come: then a clock has been set back in between.
     """
 
     pair_id: str
@@ -186,7 +187,7 @@ def _add(store: Store, said: str) -> tuple[int, int]:
         WHERE (said.verdict, said.note) IS DISTINCT FROM (l.verdict, l.note)
           AND NOT EXISTS (  -- taken back meanwhile, perhaps
                    SELECT 1 FROM human_label h
-                   WHERE h.pair_id = said.pair_id AND h.annotator = said.annotator AND h.said_at > said.said_at
+                   WHERE h.pair_id = said.pair_id AND h.annotator = said.annotator AND h.said_at > said.said_at AND h.said_at <= now()
                          AND h.number > said.after_number)
           AND NOT (said.verdict = '{_TAKEN_BACK}' AND l.verdict IS NULL)"""
     )

@@ -6,9 +6,11 @@
  *   save()                 optional: gives the annotator a file of the labels
  *   leave()                optional: forgets the annotator's name, for somebody else to label here; resolves to a State
  *   unsafe()               optional: whether leaving the page now would lose something
- *   changed                set by the page, called by the backend with a State that changed by itself (another tab)
+ *   changed, failed        set by the page, called by the backend with a State that changed by itself (another tab), and
+ *                          with what is in the way of what it tries again by itself
  *
- *   State = {annotator, task, done, left, total, pace, can_undo, previous: {label, note}, message, unsaved}
+ *   State = {annotator, task, done, left, total, pace, can_undo, previous: {label, note}, message, unsaved, stored}
+ *   (stored false: the browser alone has some of the answers)
  *
  * annotator null: the page asks for a name and calls join. A promise that is rejected shows its message; "Try again"
  * does the same once more, so doing it twice must be the same as doing it once.
@@ -218,8 +220,10 @@
     if (!task) {
       at("answer").hidden = !state.can_undo;
       at("answer").classList.add("only-undo");
-      at("title").textContent = left ? "Nothing to do right now" : "All done, thank you";
-      at("after").textContent = left ? "The tasks that are left are with others. Load the page again later." : backend.after;
+      const safe = state.stored !== false;
+      at("title").textContent = left ? "Nothing to do right now" : safe ? "All done, thank you" : "Almost done";
+      at("after").textContent = left ? "The tasks that are left are with others. Load the page again later."
+        : safe ? backend.after : "Leave this page open until your answers are stored.";
       at("tally").textContent = `${number(state.done)} answers are yours.`;
       at("title").focus();
       say(`${said} ${at("title").textContent}.`);
@@ -372,6 +376,7 @@
     retry = null;
     show(next);
   };
+  backend.failed = text => { if (!busy && retry) problem(text); };
   busy = false;
   act(() => backend.load());
 })();

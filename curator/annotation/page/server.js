@@ -120,7 +120,9 @@ const backend = (() => {
     timer = setTimeout(async () => {
       try {
         here.changed?.(await sync());
-      } catch { /* the page says why already */ }
+      } catch (error) {
+        here.failed?.(error.message);
+      }
     }, pause);
     pause = Math.min(LATE, pause * 2);
   }
@@ -168,7 +170,8 @@ const backend = (() => {
       write(NAME, "");
       return sync();
     },
-    unsafe: () => memory !== null && name() !== null && waiting(name()).length > 0,
+    // What this browser keeps would be stored only when somebody opens the page in it again.
+    unsafe: () => name() !== null && waiting(name()).length > 0,
   };
   tabs?.addEventListener("message", later);
   return here;
