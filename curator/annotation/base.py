@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,6 +74,15 @@ class Answer:
     said_at: datetime | None = None
     shown: bool = False
     ignored: str | None = None
+
+
+def name_of(typed: str | None) -> str | None:
+    """A person's name, however their keyboard composes letters and wherever it puts spaces; None: there is none.
+
+    >>> name_of(" Zoe\\u0308  Lee ") == "Zo\\u00eb Lee", name_of(" ")
+    (True, None)
+    """
+    return " ".join(unicodedata.normalize("NFC", typed or "").split()) or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curator.annotation.base import Answer
+from curator.annotation.base import Answer, name_of
 from curator.annotation.registry import read_by_tool
 from curator.files import Reject, opened, require_readable, shown_name
 from curator.pair import Verdict, first_by_hash
@@ -179,7 +179,7 @@ def _store(store: Store, said: list[tuple[str, Answer]], annotator: str, done: I
             labels.append(
                 Label(
                     pair_id,
-                    answer.annotator or annotator,
+                    answer.annotator or name_of(annotator) or "annotator",
                     verdict_of(answer.label, dealt(pair_id)),
                     blind=not answer.shown,
                     left_side=dealt(pair_id),
