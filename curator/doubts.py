@@ -225,6 +225,20 @@ def refused_labels(counts: Mapping[str, int]) -> list[Doubt]:
     ]
 
 
+def changed_labels(changed: int) -> Doubt | None:
+    """Calibration labels that were another thing when a decision was made with them."""
+    if not changed:
+        return None
+    return Doubt(
+        "labels: changed",
+        f"{changed:,} calibration {'labels were' if changed > 1 else 'label was'} changed by whoever gave "
+        f"{'them' if changed > 1 else 'it'}, after a decision had been made. Whoever knew by then what the judge says "
+        "was not blind. Leave the first labels, and have doubtful ones asked about again: `curator audit --labels "
+        "--requeue`.",
+        {"pairs": changed},
+    )
+
+
 def waiting_draw(waiting: int) -> Doubt | None:
     """Drawn pairs without a label."""
     if not waiting:

@@ -390,6 +390,23 @@ def test_the_loop_of_labelling_is_doubted(run: Run, tmp_path: Path) -> None:
     assert doubt(result, "draw unfinished")["figures"] == {"pairs": 4}
     assert doubt(result, "earlier tries")["figures"] == {"tries": 1}
 
+    # Labels that are changed now, when `curator audit` says which of them the judge contradicts, may not be blind.
+    def change(tasks: Rows, labels: list[str]) -> dict[str, Any]:
+        filled = [{**task, "label": label} for task, label in zip(tasks, labels, strict=True)]
+        run.cli("import", write_rows(tmp_path / "changed.jsonl", filled), "--db", run.db)
+        return run(rows, log)
+
+    first = [task["label"] for task in queue[:3]]
+    result = change(queue[:3], ["tie", "both_bad", first[2]])
+    assert doubt(result, "labels: changed")["figures"] == {"pairs": 2}
+    assert "2 calibration labels were changed by whoever gave them" in doubt(result, "labels: changed")["text"]
+    assert "labels: changed" in names(change(queue[:2], first[:2])), "and back"
+    # What is said for the first time, or mended before anybody decides, is not among them.
+    rest = [task for task in read_rows(run.out / "queue.jsonl") if task["pair_id"] in {one["pair_id"] for one in queue}]
+    label(rest[:4])
+    run.cli("import", write_rows(tmp_path / "mended.jsonl", [{**rest[0], "label": "skip"}]), "--db", run.db)
+    assert doubt(run(rows, log), "labels: changed")["figures"] == {"pairs": 2}
+
 
 def test_tries_of_the_small_groups_together_are_those_of_a_group_that_leaves_them(run: Run) -> None:
     """Group x has 50 labels of its own in the end; before, it was tried together with what has no group."""

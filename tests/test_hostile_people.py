@@ -85,7 +85,7 @@ def test_hostile_names_and_notes_come_back_as_text(db: Path, cli: Cli, tmp_path:
     plain(cli)
     assert cli("sql", "--db", db, "SELECT annotator, note FROM human_label ORDER BY number", "--json") == 0
     said = [json.loads(line) for line in cli.out.splitlines()]
-    named = [(annotator_name(row["annotator"]), row["note"]) for row in filled]
+    named = [(annotator_name(row["annotator"]) or "annotator", row["note"]) for row in filled]
     assert [(row["annotator"], row["note"]) for row in said] == named
     for command in (["status"], ["audit", "--labels", "--contradictions"], ["agreement"]):
         assert cli(*command, "--db", db) == 0

@@ -154,6 +154,14 @@ def test_names_of_annotators_cannot_write_to_the_terminal(desk: Desk) -> None:
     assert "\x9b" not in desk.cli.out
 
 
+def test_a_name_is_one_person_however_it_is_typed(desk: Desk) -> None:
+    names = ["Zo\u00eb Lee", "Zoe\u0308 Lee", " Zo\u00eb  Lee\t", None, " "]
+    rows = [{**task, "label": "tie", "annotator": name} for task, name in zip(desk.tasks(), names, strict=False)]
+    assert desk.send(rows)["annotator_labels"] == {"Zo\u00eb Lee": 3, "annotator": 2}
+    assert {row["annotator"] for row in desk.said()} == {"Zo\u00eb Lee", "annotator"}
+    assert desk.cli("queue", "--db", desk.db, "--out", desk.folder) == 0  # no label of it is taken for a new one
+
+
 def test_nothing_is_stored_where_one_of_the_files_is_not_there(desk: Desk) -> None:
     filled = write_rows(desk.folder / "filled.jsonl", [{**task, "label": "tie"} for task in desk.tasks()])
     assert desk.cli("import", filled, desk.folder / "none.jsonl", "--db", desk.db) == 1

@@ -77,6 +77,30 @@ def test_fields_of_known_pairs_are_those_of_the_latest_row(store: Store) -> None
     assert store.count("SELECT count(*) FROM other_fields") == 2, "only what differs is written"
 
 
+def test_what_failed_is_named_and_not_the_rollback_after_it(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from pathlib import Path
+from curator.errors import StoreError
+from curator.store import open_store
+
+path = Path(sys.argv[1])
+with open_store(path) as store:
+    store.checkpoint()
+    # As on a full disk: no file gets longer.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    try:
+        store.set("name", "x" * 10_000)
+    except StoreError as error:
+        print(error)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "s.duckdb")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "it cannot be written or read; is the disk full?" in done.stdout
+    assert "File too large" in done.stdout
+    assert "rollback" not in done.stdout
+
+
 def test_a_failed_ingest_leaves_the_last_input(store: Store) -> None:
     replace_input(store, [("pool", [pair(0)])])
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from curator.annotation import argilla, html, jsonl, label_studio, prodigy, sheet
-from curator.annotation.base import Answer, Tool
+from curator.annotation.base import Answer, Tool, annotator_name
 from curator.annotation.reading import read_rows
 from curator.files import Reject
 
@@ -35,4 +36,10 @@ def read_by_tool(path: str) -> Iterator[tuple[str | None, Answer | Reject]]:
             yield None, row.reject("row", f"is of no annotation tool, whose rows have {rows}")
         else:
             for answer in tool.answers(row):
-                yield tool.name, answer
+                yield tool.name, answer if isinstance(answer, Reject) else _named(answer)
+
+
+def _named(answer: Answer) -> Answer:
+    """One person is one annotator, whatever tool and machine their name was typed in."""
+    name = annotator_name(answer.annotator or "") or None
+    return answer if name == answer.annotator else replace(answer, annotator=name)

@@ -9,7 +9,7 @@ _RULE = ("score", "guarantee", "alpha", "delta", "ties", "votes", "group_by")
 
 
 def before(latest: Mapping[str, Any] | None, result: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the latest run had come to when this one began; None where there was none.
+    """What the latest run had come to when this one began; None where there was none, or where nothing differs.
 
     Args:
         latest, result: objects of `run.json`, of which only what a decision fills in is used.
@@ -20,12 +20,17 @@ def before(latest: Mapping[str, Any] | None, result: Mapping[str, Any]) -> dict[
     """
     if latest is None:
         return None
-    same = latest["judge"]["judge_id"] == result["judge"]["judge_id"]
+    was, now = _outcome(latest), _outcome(result)
+    same_judge = latest["judge"]["judge_id"] == result["judge"]["judge_id"]
+    same_rule = same_judge and all(latest.get(name) == result[name] for name in _RULE)
+    return None if same_rule and was == now else {"same_rule": same_rule, **was}
+
+
+def _outcome(run: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "same_rule": same and all(latest.get(name) == result[name] for name in _RULE),
-        "pairs": latest["pairs"],
-        "labelled": latest["labelled"],
-        "calibration": latest["calibration"]["n"],
-        "accepted": latest["accepted"],
-        "dataset": latest["dataset"],
+        "pairs": run["pairs"],
+        "labelled": run["labelled"],
+        "calibration": run["calibration"]["n"],
+        "accepted": run["accepted"],
+        "dataset": run["dataset"],
     }

@@ -52,6 +52,7 @@ def find_doubts(
     if n:
         found.append(annotator_noise(stored.votes(store), float(rule.alpha), rule.ties is Ties.ERROR, rule.votes))
     if promised:
+        found.append(doubts.changed_labels(stored.changed(store)))
         found.append(doubts.waiting_draw(result["queue"]["calibration_draw"]))
         found.append(doubts.earlier_tries(rows["earlier_tries"]))
         found.append(doubts.earlier_looks(earlier_looks(store)))

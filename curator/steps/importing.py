@@ -78,6 +78,7 @@ def import_labels(
         InputError: a file cannot be read; nothing is stored, or, where that shows only in the middle of a file, what
             came before.
     """
+    annotator = annotator_name(annotator or "") or None
     for path in files:
         if path != "-" and not Path(path).is_fifo():
             require_readable(path)
@@ -156,7 +157,7 @@ def _store(store: Store, said: list[tuple[str, Answer]], annotator: str | None, 
     labels: list[Label] = []
     named: list[str | None] = []
     for tool, answer in said:
-        pair_id, name = answer.pair_id, annotator_name(answer.annotator or "") or None
+        pair_id, name = answer.pair_id, answer.annotator
         if pair_id in unknown:
             done.refused.append(str(answer.row.reject("pair_id", "is of no pair in this store")))
         elif pair_id in swapped:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from curator.annotation.base import Answer, Tool, annotator_name
+from curator.annotation.base import Answer, Tool
 from curator.annotation.registry import read_answers
 from curator.errors import InputError
 from curator.files import whole_file
@@ -149,10 +149,7 @@ def require_imported(store: Store, queue: Path) -> None:
     def side(pair_id: str) -> str:
         return dealt(pair_id) if pair_id not in swapped else "b" if dealt(pair_id) == "a" else "a"
 
-    answers = [
-        (one.pair_id, annotator_name(one.annotator or "") or None, verdict_of(label, side(one.pair_id)), one.note)
-        for one, label in filled
-    ]
+    answers = [(one.pair_id, one.annotator, verdict_of(label, side(one.pair_id)), one.note) for one, label in filled]
     waiting, known = waiting_again(store) - swapped, said_before(store, answers)
     if lost := sum(place not in known or one.pair_id in waiting for place, (one, _) in enumerate(filled)):
         raise InputError(

@@ -133,8 +133,8 @@ def keep_only(store: Store, annotators: Collection[str]) -> int:
     """Forget what everybody else said; how many of these have said something. Only within `Store.undone`.
 
     Nobody was asked about the pairs of a draw, or of the audit, that others had labelled before for another reason:
-    that they were hard, perhaps. What these annotators were asked about is then random only if it is all of it. And
-    what they said when a pair came back in doubt is not what anybody said of it first.
+    that they were hard, perhaps. What these annotators were asked about is then random only if it is all of it. What
+    they said when a pair came back in doubt is not what anybody said of it first.
     """
     store.rows(
         """UPDATE human_label SET origin = 'review'

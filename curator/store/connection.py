@@ -155,7 +155,7 @@ class Store:
     def _rollback(self) -> None:
         try:
             self.rows("ROLLBACK")
-        except duckdb.Error:
+        except (duckdb.Error, StoreError):
             pass  # a failed COMMIT has rolled back already
 
     @contextmanager

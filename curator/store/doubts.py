@@ -131,6 +131,18 @@ def outgrown_draw(store: Store) -> tuple[int, int]:
     return waiting, held
 
 
+def changed(store: Store) -> int:
+    """Calibration pairs of which somebody said another thing before, with which a decision was made."""
+    return store.count(
+        """SELECT count(DISTINCT word.pair_id)
+        FROM word SEMI JOIN calibrating USING (pair_id) JOIN human_label earlier USING (pair_id, annotator)
+        WHERE word.blind AND NOT word.again AND earlier.number < word.number
+          AND earlier.verdict NOT IN ('withdrawn', word.verdict)
+          AND EXISTS (SELECT 1 FROM calibration
+                      WHERE n > 0 AND calibration.recorded_at BETWEEN earlier.recorded_at AND word.recorded_at)"""
+    )
+
+
 def votes(store: Store) -> list[Votes]:
     """What people said about the calibration pairs, each before it was asked about again: those are no random pairs."""
     rows = store.rows(

@@ -199,8 +199,8 @@ def _add(store: Store, said: str) -> tuple[int, int]:
         WHERE (said.verdict, said.note) IS DISTINCT FROM (l.verdict, l.note)
           AND NOT EXISTS (  -- taken back meanwhile, perhaps
                    SELECT 1 FROM human_label h
-                   WHERE h.pair_id = said.pair_id AND h.annotator = said.annotator
-                         AND h.said_at > said.said_at AND h.said_at <= now() AND h.number > said.after_number)
+                   WHERE h.pair_id = said.pair_id AND h.annotator = said.annotator AND h.number > said.after_number
+                         AND h.said_at > said.said_at AND h.said_at <= now())
           AND NOT (said.verdict = '{_TAKEN_BACK}' AND l.verdict IS NULL)"""
     )
     store.rows(
