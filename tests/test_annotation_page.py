@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -23,9 +22,9 @@ from curator.cli.main import run
 from curator.files import Reject
 from curator.resources import first_error
 from curator.store import open_store
+from tests.browsers import LEAST_CONTRAST, PHONE, TOO_WIDE, WIDE, launched
 from tests.conftest import Cli, judgments, pairs, read_rows, write_rows
 from tests.reports import HOSTILE
-from tests.test_report_browser import LEAST_CONTRAST, PHONE, TOO_WIDE, WIDE, chromium
 
 SETTLE, FASTER = 260, 20
 """Milliseconds that the page takes no answer after a new task is shown, and a little more; how much faster its clock
@@ -79,16 +78,7 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def _browser() -> Iterator[Any]:
-    found = chromium()
-    if found is None:
-        if os.environ.get("CURATOR_REQUIRE_BROWSER"):
-            pytest.fail("no Chromium on this machine")
-        pytest.skip("no Chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+    yield from launched()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import socket
@@ -19,10 +18,10 @@ import pytest
 from curator.annotation.base import QUESTION
 from curator.cli.main import run
 from curator.store import open_store
+from tests.browsers import LEAST_CONTRAST, PHONE, TOO_WIDE, WIDE, launched
 from tests.conftest import ROOT, Cli, judgments, pairs, read_rows, write_rows
 from tests.review_servers import held, serving
 from tests.test_annotation_page import ATTACKS, ATTRIBUTES, FASTER, HURRY, SETTLE
-from tests.test_report_browser import LEAST_CONTRAST, PHONE, TOO_WIDE, WIDE, chromium
 
 IDLE = "() => document.querySelector('main').ariaBusy === 'false'"
 OUTBOX = """() => Object.entries(localStorage).filter(([key]) => key.includes(':outbox:'))
@@ -60,19 +59,7 @@ class Office:
 
 @pytest.fixture(scope="module")
 def _browser() -> Iterator[Any]:
-    found = chromium()
-    if found is None:
-        if os.environ.get("CURATOR_REQUIRE_BROWSER"):
-            pytest.fail("no Chromium on this machine")
-        pytest.skip("no Chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        # A proxy that is not there: whatever leaves this machine fails, and so is seen.
-        opened = driver.chromium.launch(
-            executable_path=found, args=["--no-sandbox"], proxy={"server": "http://127.0.0.1:9", "bypass": "127.0.0.1"}
-        )
-        yield opened
-        opened.close()
+    yield from launched()
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ class Run:
         result = self._cli.json("label", self.raw, "--judgments", self.log, *more)
         self.err = self._cli.err
         assert result == json.loads((self.out / "run.json").read_text())
-        return {key: value for key, value in result.items() if key not in TIMING}
+        return {key: value for key, value in result.items() if key not in {*TIMING, "before"}}
 
     @property
     def read(self) -> bool:
