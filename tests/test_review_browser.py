@@ -24,8 +24,8 @@ from tests.review_servers import held, serving
 from tests.test_annotation_page import ATTACKS, ATTRIBUTES, FASTER, HURRY, SETTLE
 
 IDLE = "() => document.querySelector('main').ariaBusy === 'false'"
-OUTBOX = """() => Object.entries(localStorage).filter(([key]) => key.includes(':outbox:'))
-  .flatMap(([, value]) => JSON.parse(value)).map(one => one.label)"""
+OUTBOX = """() => Object.entries(localStorage).filter(([key]) => key.includes(':outbox:')).sort()
+  .map(([, value]) => JSON.parse(value).label)"""
 
 
 @dataclass

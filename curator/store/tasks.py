@@ -183,34 +183,23 @@ def task_lines(
             yield len(lines), text.slice(start, end - start)
 
 
-_NO_TASKS = pa.schema(
-    [
-        ("pair_id", pa.string()),
-        *((name, pa.bool_()) for name in ("drawn", "audited", "again", "another", "several")),
-        ("wanted", pa.int64()),
-        ("plain", pa.bool_()),
-    ]
-)
+_NO_TASKS = pa.schema([("pair_id", pa.string()), ("drawn", pa.bool_()), ("wanted", pa.int64())])
 
 
 def task_order(store: Store, order: QueueOrder = QueueOrder.UNCERTAIN) -> pa.Table:
     """The tasks of `task_lines` without their texts, in its order.
 
     Returns:
-        Columns pair_id; drawn (of the unfinished calibration draw), audited, again (asked about again), another (waits
-        only for another person), several (is read by several): booleans; wanted: how many answers it waits for; plain:
-        whether the judge's verdict may be shown with it.
+        Columns pair_id; drawn: whether it is of the unfinished calibration draw; wanted: how many answers it waits for.
     """
     topics = _topics(store) if order is QueueOrder.DIVERSE else None
-    sql = f"""SELECT pair_id, drawn IS NOT NULL AS drawn, audited, again, another, several, wanted, {_PLAIN} AS plain
+    sql = f"""SELECT pair_id, drawn IS NOT NULL AS drawn, wanted
         FROM ({_task_sql(order, readers(store), _judges(store))}) task {_SORTED}"""
     batches = list(store.stream(sql, 100_000, {"seed": store.seed}, topics))
     return pa.Table.from_batches(batches) if batches else _NO_TASKS.empty_table()
 
 
-def lines_of(
-    store: Store, pair_ids: Sequence[str], *, show_verdict: bool = False, most: int | None = None
-) -> list[bytes]:
+def lines_of(store: Store, pair_ids: Sequence[str], *, most: int | None = None) -> list[bytes]:
     """The lines of queue.jsonl of some pairs, in the order given; unknown ones are left out.
 
     Args:
@@ -221,26 +210,15 @@ def lines_of(
     )
     with store.incoming(wanted):
         rows = store.rows(
-            f"""{_JUDGED_LINE if show_verdict else _HIDDEN_LINE} FROM (
-                SELECT {_SHOWN}, number, log_odds, p_a, p_b
+            f"""{_HIDDEN_LINE} FROM (
+                SELECT {_SHOWN}, number
                 FROM (SELECT incoming.*, recheck.pair_id IS NOT NULL AS turned
-                      FROM incoming LEFT JOIN recheck USING (pair_id))
-                     JOIN pair USING (pair_id) LEFT JOIN score USING (pair_id)
+                      FROM incoming LEFT JOIN recheck USING (pair_id)) JOIN pair USING (pair_id)
                 WHERE coalesce(strlen(prompt) + strlen(response_a) + strlen(response_b) <= $most, true)
             ) ORDER BY number""",
             {"seed": store.seed, "most": most},
         )
     return [row[0].encode() for row in rows]
-
-
-def answered_by(store: Store, annotator: str) -> frozenset[str]:
-    """The pairs that an annotator has answered; of those that are asked about again, nobody has yet."""
-    rows = store.rows(
-        """SELECT pair_id FROM word LEFT JOIN recheck_waiting w USING (pair_id)
-        WHERE annotator = ? AND w.pair_id IS NULL""",
-        [annotator],
-    )
-    return frozenset(row[0] for row in rows)
 
 
 def left_out(store: Store) -> dict[str, int]:
@@ -252,15 +230,6 @@ def left_out(store: Store) -> dict[str, int]:
         FROM ({_task_sql(QueueOrder.UNCERTAIN, readers(store), [])})""",
         {"seed": store.seed},
     )[0]
-
-
-def waiting_for_another(store: Store) -> frozenset[str]:
-    """The tasks that somebody has answered, and that wait for another person."""
-    found = readers(store)
-    if found.annotators == 1:
-        return frozenset()
-    sql = f"SELECT pair_id FROM {_PLACES} WHERE {found.wanted} > 0 AND NOT {_ONCE}"
-    return frozenset(row[0] for row in store.rows(sql, {"seed": store.seed}))
 
 
 def readers(store: Store) -> Readers:

@@ -46,7 +46,7 @@ def page(mode: Mode, boot: Any) -> str:
 @cache
 def frame(mode: Mode) -> tuple[str, str]:
     """The page up to what its backend starts with, and from there on."""
-    style, script = _asset("page.css"), _asset(f"{mode}.js") + _asset("page.js")
+    style, script = _asset("page.css"), "".join(map(_asset, ("storage.js", f"{mode}.js", "page.js")))
     reach = "'self'" if mode == "server" else "'none'"
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; connect-src {reach}; "

@@ -7,33 +7,9 @@ const backend = (() => {
   const places = new Map(tasks.map((one, i) => [one.task.pair_id, i]));
   const LATEST = 20; // answers that the pace is of
 
-  let memory = null, trouble = false, undone = null; // memory: what is kept where the browser keeps nothing
-  const read = item => {
-    if (memory) return memory.get(item) ?? null;
-    try {
-      return localStorage.getItem(item);
-    } catch {
-      memory = new Map();
-      return null;
-    }
-  };
-  const write = (item, value) => {
-    if (!memory) {
-      try {
-        localStorage.setItem(item, value);
-        return;
-      } catch { // switched off, or full: what is there is taken along
-        memory = new Map();
-        try { for (const one of Object.keys(localStorage)) memory.set(one, localStorage.getItem(one)); } catch { /* off */ }
-      }
-    }
-    memory.set(item, value);
-    trouble = true;
-  };
+  let undone = null;
 
-  const drop = item => { if (memory) memory.delete(item); else localStorage.removeItem(item); };
-
-  const name = () => read("curator:name");
+  const name = () => storage.read("curator:name");
   const item = (who, place) => `curator:answer:${who}:${tasks[place].key}`;
   // {place, label, note, seconds, said_at, saved: whether it is in a file}, by time. Read anew each time: another tab may
   // have added to it.
@@ -42,13 +18,13 @@ const backend = (() => {
     if (who === null) return found;
     for (const place of tasks.keys()) {
       try {
-        const one = JSON.parse(read(item(who, place)));
+        const one = JSON.parse(storage.read(item(who, place)));
         if (one?.label) found.push({ ...one, place });
       } catch { /* not ours */ }
     }
     return found.sort((one, other) => Date.parse(one.said_at) - Date.parse(other.said_at));
   }
-  const keep = ({ place, ...one }) => write(item(name(), place), JSON.stringify(one));
+  const keep = ({ place, ...one }) => storage.write(item(name(), place), JSON.stringify(one));
 
   function state() {
     const said = kept(), answered = new Set(said.map(one => one.place));
@@ -65,7 +41,7 @@ const backend = (() => {
       can_undo: said.length > 0,
       previous: undone && { label: undone.label, note: undone.note },
       unsaved: said.filter(one => !one.saved).length,
-      message: trouble
+      message: storage.lost
         ? "This browser keeps nothing for this page: your answers are lost when you close it. Save the labels before you do."
         : null,
     };
@@ -74,22 +50,17 @@ const backend = (() => {
   const here = {
     after: "Save the labels, and send the file to whoever gave you this page. Your answers stay in this browser too.",
     async load() {
-      try {
-        localStorage.setItem("curator:test", "");
-        localStorage.removeItem("curator:test");
-      } catch {
-        memory ??= new Map();
-        trouble = true;
-      }
+      storage.write("curator:test", ""); // to know whether it is kept
+      storage.drop("curator:test");
       return state();
     },
     async join(annotator) {
-      write("curator:name", annotator);
+      storage.write("curator:name", annotator);
       undone = null;
       return state();
     },
     async leave() {
-      drop("curator:name");
+      storage.drop("curator:name");
       undone = null;
       return state();
     },
@@ -102,7 +73,7 @@ const backend = (() => {
       const last = kept().at(-1);
       if (!last) return state(); // another tab was faster
       undone = last;
-      drop(item(name(), last.place));
+      storage.drop(item(name(), last.place));
       return state();
     },
     async whole(pair_id, part) {
@@ -126,7 +97,7 @@ const backend = (() => {
     },
     unsafe: () => {
       const now = state();
-      return trouble && now.unsaved > 0;
+      return storage.lost && now.unsaved > 0;
     },
   };
   let heard = null; // of the many changes that saving makes, only the last is shown

@@ -283,7 +283,7 @@
     const { task } = state ?? {};
     if (!task || state.annotator === null || performance.now() - shownAt < SETTLE) return;
     clock();
-    const note = at("note").value.trim() || null, seconds = Math.round(spent / 100) / 10;
+    const note = at("note").value.trim() || null, seconds = Math.min(1e6, Math.round(spent / 100) / 10);
     const words = document.querySelector(`[data-label="${choice}"] span`).textContent;
     act(() => backend.answer(task.pair_id, choice, note, seconds), `${words}.`);
   }

@@ -7,44 +7,24 @@ const backend = (() => {
   const MOST = 200, ROOM = 500_000; // answers, and characters, of one request: less than the server takes
   const SOON = 1_000, LATE = 15_000; // ms between attempts
 
-  // Where the browser keeps nothing, this page does, and warns before it is closed.
-  let memory = null;
-  const read = item => {
-    if (memory) return memory.get(item) ?? null;
-    try {
-      return localStorage.getItem(item);
-    } catch {
-      memory = new Map();
-      return null;
-    }
-  };
-  const write = (item, value) => {
-    if (!memory) {
-      try {
-        localStorage.setItem(item, value);
-        return;
-      } catch { // switched off, or full
-        memory = new Map();
-        try { for (const one of Object.keys(localStorage)) memory.set(one, localStorage.getItem(one)); } catch { /* off */ }
-      }
-    }
-    memory.set(item, value);
-  };
-
   const NAME = `curator:review:${key}:name`;
-  const name = () => fixed ?? (read(NAME) || null);
-  const outboxOf = who => `curator:review:${key}:outbox:${who}`;
-  const waiting = who => {
-    try {
-      return JSON.parse(read(outboxOf(who))) ?? [];
-    } catch {
-      return [];
+  const name = () => fixed ?? (storage.read(NAME) || null);
+  // Each answer is an item of its own, in the order in which they were given: tabs change the storage at the same time.
+  const outbox = who => `curator:review:${key}:outbox:${encodeURIComponent(who)}:`;
+  function waiting(who) {
+    const found = [];
+    for (const item of storage.items(outbox(who))) {
+      try {
+        found.push({ ...JSON.parse(storage.read(item)), item });
+      } catch { /* not ours, or stored by another tab meanwhile */ }
     }
-  };
-  // Only what is read and written at once is changed: another tab does the same.
-  const put = (who, one) => write(outboxOf(who), JSON.stringify([...waiting(who), one]));
-  const stored = (who, numbers) =>
-    write(outboxOf(who), JSON.stringify(waiting(who).filter(one => !numbers.has(one.number))));
+    return found;
+  }
+  function put(who, one) {
+    const last = storage.items(outbox(who)).at(-1)?.slice(outbox(who).length).split("-")[0] ?? 0;
+    const turn = Math.max(Date.now(), Number(last) + 1); // a clock may be set back
+    storage.write(`${outbox(who)}${String(turn).padStart(16, "0")}-${number()}`, JSON.stringify(one));
+  }
   const number = () => [...crypto.getRandomValues(new Uint32Array(4))].join("-");
 
   const dealt = new Map(); // which response of a pair stood left when it was shown here
@@ -76,7 +56,7 @@ const backend = (() => {
       }
       let response;
       try {
-        response = await post("/sync", { annotator: who, showing, said: said.map(({ number: _, ...one }) => one) });
+        response = await post("/sync", { annotator: who, showing, said: said.map(({ item: _, ...one }) => one) });
       } catch {
         throw new Error(`The server does not answer.${kept(who)} Is \`curator review\` still running?`);
       }
@@ -87,7 +67,7 @@ const backend = (() => {
       if (!found) throw new Error(`${await response.text()}${kept(who)}`);
       if (response.ok) {
         if (said.length) {
-          stored(who, new Set(said.map(one => one.number)));
+          for (const one of said) storage.drop(one.item);
           tabs?.postMessage("stored");
           if (waiting(who).length) continue;
         }
@@ -134,21 +114,21 @@ const backend = (() => {
     load: () => sync(),
     async join(asked) {
       const state = await sync(wellFormed(asked));
-      if (state.annotator !== null) write(NAME, state.annotator);
+      if (state.annotator !== null) storage.write(NAME, state.annotator);
       return state;
     },
     async answer(pair_id, label, note, seconds) {
       const who = name(), one = { pair_id, label, note: wellFormed(note), seconds, dealt: dealt.get(pair_id) };
       const before = waiting(who).at(-1);
       if (!before || ["pair_id", "label", "note"].some(part => before[part] !== one[part])) { // not tried again
-        put(who, { ...one, said_at: Date.now(), number: number() });
+        put(who, { ...one, said_at: Date.now() });
       }
       return sync();
     },
     async undo() {
       const who = name(), pair_id = latest?.undo, before = waiting(who).at(-1);
       if (pair_id && !(before?.pair_id === pair_id && before.label === null)) {
-        put(who, { pair_id, label: null, said_at: Date.now(), number: number() });
+        put(who, { pair_id, label: null, said_at: Date.now() });
       }
       return sync();
     },
@@ -167,7 +147,7 @@ const backend = (() => {
     leave: fixed !== null ? undefined : async () => {
       if (waiting(name()).length) await sync();
       if (waiting(name()).length) throw new Error("Your answers are not stored yet: wait until they are.");
-      write(NAME, "");
+      storage.write(NAME, "");
       return sync();
     },
     // What this browser keeps would be stored only when somebody opens the page in it again.
