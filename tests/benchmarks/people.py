@@ -17,6 +17,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -192,17 +194,28 @@ def duckdb_writes(store: Path, out: Path) -> float:
         return timed(lambda: db.execute(f"COPY (SELECT {columns} FROM pair) TO '{out}' (FORMAT json)"))
 
 
-def commands(folder: Path, count: int) -> str:
-    from curator.annotation.registry import TOOLS
+def aside(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Work in a process of its own: the peak of each later one would begin with what this one has taken."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def make_unlabelled(folder: Path, count: int) -> None:
     from tests.benchmarks.large import make as make_pairs
 
     make_pairs(folder, count)
     raw = folder / "raw.jsonl"
     raw.write_bytes(re.sub(rb'"label":("a"|"b")', b'"label":null', raw.read_bytes()))
-    out = folder / "out"
+
+
+def commands(folder: Path, count: int) -> str:
+    from curator.annotation.registry import TOOLS
+
+    aside(make_unlabelled, folder, count)
+    raw, out = folder / "raw.jsonl", folder / "out"
     run(["-m", "curator", "label", str(raw), "--judgments", str(folder / "log.jsonl"), "--out", str(out), "--json"])
     store = out / "curator.duckdb"
-    copied = duckdb_writes(store, folder / "copy.json")
+    copied = aside(duckdb_writes, store, folder / "copy.json")
     rows = [
         f"{count:,} pairs; DuckDB writes them as JSON in {copied:.2f} s",
         "",
@@ -221,13 +234,13 @@ def commands(folder: Path, count: int) -> str:
         if tool == "html":  # labelled in a browser
             rows.append(line + "- | - | - | - |")
             continue
-        path, fresh = export(tool, people), people / "curator.duckdb"
+        path, fresh = aside(export, tool, people), people / "curator.duckdb"
         shutil.copy(store, fresh)
         read, peak, printed = run(["-m", "curator", "import", str(path), "--db", str(fresh), "--json"])
         done = json.loads(printed)
         if (done["added"], done["refused"]) != (count, []):
             raise SystemExit(f"{tool}: {done['added']:,} labels of {count:,} came back; {done['refused'][:3]}")
-        theirs = duckdb_takes(path)
+        theirs = aside(duckdb_takes, path)
         rows.append(f"{line}{path.stat().st_size / 1e6:.0f} | {read:.1f} | {read / theirs:.1f} | {peak:.0f} |")
         shutil.rmtree(people)
     return "\n".join(rows)
