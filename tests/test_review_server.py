@@ -153,6 +153,12 @@ def test_forms_are_refused(server: Server, kind: str) -> None:
     assert server.ask("POST", "/sync", NOTHING, Content_Type=kind)[0] == 415
 
 
+@pytest.mark.parametrize("kind", ["gzip", "deflate", "br", "none"])
+def test_nothing_is_unpacked(server: Server, kind: str) -> None:
+    """Least of all what only says that it is packed."""
+    assert server.ask("POST", "/sync", NOTHING, Content_Encoding=kind)[0] in {400, 415}
+
+
 def test_other_methods_and_paths_are_refused(server: Server) -> None:
     assert server.ask("GET", "/sync")[0] == 405
     assert server.ask("PUT", "/sync", NOTHING)[0] == 403

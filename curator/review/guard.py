@@ -67,8 +67,8 @@ def _require_own_page(request: web.Request) -> None:
         raise web.HTTPForbidden(text="Only the page of this server may send answers to it.")
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         raise web.HTTPForbidden(text="Only the page of this server may send answers to it.")
-    if request.content_type != "application/json":
-        raise web.HTTPUnsupportedMediaType(text="Answers are sent as application/json.")
+    if request.content_type != "application/json" or "Content-Encoding" in request.headers:
+        raise web.HTTPUnsupportedMediaType(text="Answers are sent as application/json, not packed.")
 
 
 def _cookie(request: web.Request) -> str:
