@@ -36,7 +36,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
         replace_input(opened, [("pool", rows)])
         opened.rows(
             """INSERT INTO calibration (calibration_id, judge_id, score, guarantee, alpha, delta, ties, votes, n,
-                                        errors, m, threshold, accepted, accepted_calibration, accepted_errors, fingerprint)
+                                        errors, m, threshold, accepted, accepted_calibration, accepted_errors,
+                                        fingerprint)
             SELECT i, 'j', 'bpe', 'fdr', '1/10', '1/10', 'error', 'majority', 0, 0, 0, 1.0, 0, 0, 0, ''
             FROM range(1, 3) t(i)"""
         )
