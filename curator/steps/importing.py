@@ -13,7 +13,7 @@ from curator.annotation.base import Answer, annotator_name
 from curator.annotation.registry import read_by_tool
 from curator.files import Reject, opened, require_readable, shown_name
 from curator.progress import Progress, one_line
-from curator.steps.sides import sides, verdict_of
+from curator.steps.sides import other_side, sides, verdict_of
 from curator.store import Store
 from curator.store.audits import asked_again
 from curator.store.imports import imported_before, last_label, record_import
@@ -153,7 +153,10 @@ def _store(store: Store, said: list[tuple[str, Answer]], annotator: str | None, 
     # Of a pair that came back in doubt, it is a task from before, and no answer to being asked again.
     shown = [(answer.pair_id, dealt(answer.pair_id), answer.left) for _, answer in said if answer.left is not None]
     swapped = swapped_pairs(store, shown)
-    sure = swapped_pairs(store, [(pair_id, "b" if side == "a" else "a", left) for pair_id, side, left in shown])
+    # What such a pair is sure to show as it is dealt now would be swapped, were it dealt the other way round.
+    sure = swapped_pairs(
+        store, [(pair_id, other_side(side), left) for pair_id, side, left in shown if pair_id in again]
+    )
     labels: list[Label] = []
     named: list[str | None] = []
     for tool, answer in said:

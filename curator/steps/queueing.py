@@ -14,7 +14,7 @@ from curator.errors import InputError
 from curator.files import whole_file
 from curator.options import QueueOrder
 from curator.progress import Progress
-from curator.steps.sides import sides, verdict_of
+from curator.steps.sides import other_side, sides, verdict_of
 from curator.store import Store
 from curator.store.audits import waiting_again
 from curator.store.labels import said_before, swapped_pairs
@@ -147,7 +147,7 @@ def require_imported(store: Store, queue: Path) -> None:
     )
 
     def side(pair_id: str) -> str:
-        return dealt(pair_id) if pair_id not in swapped else "b" if dealt(pair_id) == "a" else "a"
+        return other_side(dealt(pair_id)) if pair_id in swapped else dealt(pair_id)
 
     answers = [(one.pair_id, one.annotator, verdict_of(label, side(one.pair_id)), one.note) for one, label in filled]
     waiting, known = waiting_again(store) - swapped, said_before(store, answers)

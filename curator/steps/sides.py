@@ -18,6 +18,11 @@ def sides(store: Store) -> Callable[[str], str]:
     return lambda pair_id: "a" if first_by_hash(seed, pair_id) != (pair_id in again) else "b"
 
 
+def other_side(side: str) -> str:
+    """b of a, and a of b."""
+    return "b" if side == "a" else "a"
+
+
 def verdict_of(label: str, left_side: str) -> Verdict:
     """What a person said about sides, about the responses.
 
@@ -27,7 +32,7 @@ def verdict_of(label: str, left_side: str) -> Verdict:
     if label == "left":
         return Verdict(left_side)
     if label == "right":
-        return Verdict("b" if left_side == "a" else "a")
+        return Verdict(other_side(left_side))
     return Verdict(label)
 
 
