@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curator.store.connection import Store
-from curator.store.decisions import ODDS, TIE
+from curator.store.decisions import BOTH_ORDERS, GOOD_REPLY
 
 _VOTES = "votes"
 
@@ -91,12 +91,9 @@ class Said:
 def judge_said(store: Store, judge_id: str, min_label_mass: float) -> Said:
     """A judge's replies about the pairs that `words` found. A reply whose label mass is too low is none."""
     table = store.arrow(
-        f"""SELECT pair, max(odds) FILTER (pair_order = 'ab') AS d_ab, max(odds) FILTER (pair_order = 'ba') AS d_ba,
-               max(tie) FILTER (pair_order = 'ab') AS tie_ab, max(tie) FILTER (pair_order = 'ba') AS tie_ba
+        f"""SELECT pair, {BOTH_ORDERS}
         FROM (SELECT DISTINCT pair_id, pair FROM spoken)
-             JOIN (SELECT *, if(logprob_tie IS NULL, logprob_a - logprob_b, {ODDS}) AS odds, {TIE} AS tie
-                   FROM judgment WHERE judge_id = $judge AND status = 'ok' AND coalesce(label_mass, 1) >= $mass)
-             USING (pair_id)
+             JOIN ({GOOD_REPLY} AND judge_id = $judge) USING (pair_id)
         GROUP BY pair HAVING NOT isnan(d_ab) AND NOT isnan(d_ba) ORDER BY pair""",
         {"judge": judge_id, "mass": min_label_mass},
     )

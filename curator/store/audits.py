@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from curator.prompts import prompt_from_json
 from curator.store.connection import Store
-from curator.store.decisions import GROUP, ODDS, TIE, group_path
+from curator.store.decisions import BOTH_ORDERS, GOOD_REPLY, GROUP, group_path
 
 _ACCEPTED = """
     SELECT pair_id, label, calibration_id,
@@ -101,13 +101,9 @@ def replies_to_labelled(store: Store, min_label_mass: float) -> pa.Table:
     """
     return store.arrow(
         f"""WITH reply AS (
-            SELECT pair_id, position, l.verdict, judge_id,
-                   max(odds) FILTER (pair_order = 'ab') AS d_ab, max(odds) FILTER (pair_order = 'ba') AS d_ba,
-                   max(tie) FILTER (pair_order = 'ab') AS tie_ab, max(tie) FILTER (pair_order = 'ba') AS tie_ba
-            FROM input JOIN label l USING (pair_id) JOIN (
-                SELECT *, if(logprob_tie IS NULL, logprob_a - logprob_b, {ODDS}) AS odds, {TIE} AS tie FROM judgment
-            ) USING (pair_id)
-            WHERE l.verdict IN ('a', 'b') AND status = 'ok' AND coalesce(label_mass, 1) >= $mass
+            SELECT pair_id, position, l.verdict, judge_id, {BOTH_ORDERS}
+            FROM input JOIN label l USING (pair_id) JOIN ({GOOD_REPLY}) USING (pair_id)
+            WHERE l.verdict IN ('a', 'b')
             GROUP BY ALL
         )
         SELECT dense_rank() OVER (ORDER BY position) - 1 AS pair, pair_id, verdict, d_ab, d_ba, tie_ab, tie_ba

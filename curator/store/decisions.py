@@ -32,6 +32,18 @@ GROUP = "json_extract_string(metadata, $path)"
 TIE = """CASE WHEN logprob_tie IS NULL OR isinf(logprob_tie) THEN 0
               ELSE 1 / (1 + exp(logprob_a - logprob_tie) + exp(logprob_b - logprob_tie)) END"""
 
+GOOD_REPLY = f"""
+    SELECT *, if(logprob_tie IS NULL, logprob_a - logprob_b, {ODDS}) AS odds, {TIE} AS tie FROM judgment
+    WHERE status = 'ok' AND coalesce(label_mass, 1) >= $mass
+"""
+"""Replies that are verdicts, in SQL; $mass is the least label mass."""
+
+BOTH_ORDERS = """
+    max(odds) FILTER (pair_order = 'ab') AS d_ab, max(odds) FILTER (pair_order = 'ba') AS d_ba,
+    max(tie) FILTER (pair_order = 'ab') AS tie_ab, max(tie) FILTER (pair_order = 'ba') AS tie_ba
+"""
+"""What they say in each order, of replies that are grouped by pair and judge."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
