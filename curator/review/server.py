@@ -6,7 +6,6 @@ import asyncio
 import errno
 import logging
 import os
-import re
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from curator.annotation.base import Task, annotator_name
-from curator.annotation.page import page, page_task, whole_text
+from curator.annotation.page import page, page_task, policy, whole_text
 from curator.errors import CuratorError, InputError
 from curator.pair import content_id
 from curator.resources import first_error
@@ -44,10 +43,7 @@ class Server:
         # What a browser keeps for one store is not for another one at the same address.
         key = content_id(str(review.path.resolve()))
         self._page = page("server", {"key": key, "annotator": annotator})
-        policy = re.search(r'Content-Security-Policy" content="([^"]+)"', self._page)
-        if policy is None:
-            raise ValueError("the page has no policy")
-        self._policy = f"{policy[1]}; frame-ancestors 'none'"
+        self._policy = f"{policy('server')}; frame-ancestors 'none'"
         self.app = web.Application(middlewares=[guard(token)], client_max_size=BODY_MOST)
         self.app.on_response_prepare.append(add_headers)
         self.app.on_cleanup.append(self._end)
@@ -192,11 +188,8 @@ def _shown(state: State) -> dict[str, Any]:
 
 def _nobody(waiting: int, named: bool) -> dict[str, Any]:
     """What the page shows before it knows who sits there."""
-    return {
-        "annotator": None, "task": None, "dealt": None, "done": 0, "left": waiting, "total": waiting, "pace": None,
-        "can_undo": False, "undo": None, "previous": None, "stored": True,
-        "message": "Give a name that can be read." if named else None,
-    }  # fmt: skip
+    message = "Give a name that can be read." if named else None
+    return _shown(State(None, None, None, 0, waiting, waiting, None, None, None, True, message))
 
 
 def _json(status: int, value: dict[str, Any]) -> web.Response:

@@ -59,6 +59,7 @@ class State:
     """What an annotator's page is to show.
 
     Attributes:
+        annotator: None before they have said who they are.
         dealt: which response of the task stands left.
         done, left, total: labels of this annotator, tasks that want one of theirs, and both together.
         pace: seconds an answer, None before the first.
@@ -68,7 +69,7 @@ class State:
         message: for the annotator.
     """
 
-    annotator: str
+    annotator: str | None
     task: Task | None
     dealt: str | None
     done: int

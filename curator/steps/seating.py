@@ -56,7 +56,8 @@ class Seat:
 class Desk:
     """The tasks and the annotators. Saying the same twice, or taking it back twice, is saying it once.
 
-    Nothing here is looked up by going through all tasks: a seat's cursor passes each task that is none for it once.
+    Only who sits down has all tasks counted. After that a seat's cursor passes each task that is none for it once, and
+    what others have on screen is passed over again.
     """
 
     def __init__(

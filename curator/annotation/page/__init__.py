@@ -46,17 +46,20 @@ def page(mode: Mode, boot: Any) -> str:
 @cache
 def frame(mode: Mode) -> tuple[str, str]:
     """The page up to what its backend starts with, and from there on."""
-    style, script = _asset("page.css"), "".join(map(_asset, ("storage.js", f"{mode}.js", "page.js")))
-    reach = "'self'" if mode == "server" else "'none'"
-    policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; connect-src {reach}; "
-        "base-uri 'none'; form-action 'none'"
-    )
     text = _asset("page.html")
-    for mark, value in (("@policy@", policy), ("@style@", style), ("@script@", script)):
+    for mark, value in (("@policy@", policy(mode)), ("@style@", _asset("page.css")), ("@script@", _script(mode))):
         text = text.replace(mark, value, 1)
     before, _, after = text.partition("@boot@")
     return before, after
+
+
+def policy(mode: Mode) -> str:
+    """What the page may do: run and style by what is its own to the letter, and reach nothing but its server."""
+    reach = "'self'" if mode == "server" else "'none'"
+    return (
+        f"default-src 'none'; script-src {_hash(_script(mode))}; style-src {_hash(_asset('page.css'))}; "
+        f"connect-src {reach}; base-uri 'none'; form-action 'none'"
+    )
 
 
 def embedded(value: Any) -> bytes:
@@ -158,6 +161,10 @@ def _shown(text: str) -> dict[str, Any]:
 def _html(text: str) -> str:
     """Markdown as HTML whose headings stand below those of the page."""
     return _HEADING.sub(lambda found: f"<{found[1]}h{min(6, int(found[2]) + 2)}>", to_html(text))
+
+
+def _script(mode: Mode) -> str:
+    return "".join(map(_asset, ("storage.js", f"{mode}.js", "page.js")))
 
 
 def _asset(name: str) -> str:
