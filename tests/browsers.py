@@ -68,6 +68,13 @@ ELEMENTS = (
 )
 
 
+def listen(opened: Any, said: list[str], asked: list[str]) -> None:
+    """Keep what a page says, its errors too, and the addresses that it asks for."""
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("request", lambda request: asked.append(request.url))
+
+
 def launched() -> Iterator[Any]:
     """The browser, for a fixture. A proxy that is not there: whatever leaves this machine fails, and so is seen."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -22,7 +22,7 @@ from curator.cli.main import run
 from curator.files import Reject
 from curator.resources import first_error
 from curator.store import open_store
-from tests.browsers import LEAST_CONTRAST, PHONE, TOO_WIDE, WIDE, launched
+from tests.browsers import LEAST_CONTRAST, PHONE, TOO_WIDE, WIDE, launched, listen
 from tests.conftest import Cli, judgments, pairs, read_rows, write_rows
 from tests.reports import HOSTILE
 
@@ -65,9 +65,7 @@ class Desk:
     def tab(self, path: Path, name: str | None = None) -> Any:
         opened = self.context.new_page()
         opened.set_default_timeout(20_000)
-        opened.on("console", lambda message: self.said.append(message.text))
-        opened.on("pageerror", lambda error: self.said.append(str(error)))
-        opened.on("request", lambda request: self.asked.append(request.url))
+        listen(opened, self.said, self.asked)
         opened.goto(path.as_uri())
         if name is not None:
             opened.fill("#name", name)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from curator.report.page import Content, page
-from tests.browsers import CUT_OFF, ELEMENTS, LEAST_CONTRAST, PHONE, TOO_WIDE, WIDE, launched
+from tests.browsers import CUT_OFF, ELEMENTS, LEAST_CONTRAST, PHONE, TOO_WIDE, WIDE, launched, listen
 from tests.reports import HOSTILE, full_content, result
 
 PAPER = (718, 1000)
@@ -32,9 +32,7 @@ class Browser:
         self.said, self.asked = [], []
         viewport = {"width": size[0], "height": size[1]}
         opened = self.chromium.new_context(viewport=viewport, offline=True, **context).new_page()
-        opened.on("console", lambda message: self.said.append(message.text))
-        opened.on("pageerror", lambda error: self.said.append(str(error)))
-        opened.on("request", lambda request: self.asked.append(request.url))
+        listen(opened, self.said, self.asked)
         opened.goto(path.as_uri())
         return opened
 

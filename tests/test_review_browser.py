@@ -18,7 +18,7 @@ import pytest
 from curator.annotation.base import QUESTION
 from curator.cli.main import run
 from curator.store import open_store
-from tests.browsers import LEAST_CONTRAST, PHONE, TOO_WIDE, WIDE, launched
+from tests.browsers import LEAST_CONTRAST, PHONE, TOO_WIDE, WIDE, launched, listen
 from tests.conftest import ROOT, Cli, judgments, pairs, read_rows, write_rows
 from tests.review_servers import held, serving
 from tests.test_annotation_page import ATTACKS, ATTRIBUTES, FASTER, HURRY, SETTLE
@@ -45,9 +45,7 @@ class Office:
 
     def tab(self, person: Any, address: str, name: str | None = None) -> Any:
         opened = person.new_page()
-        opened.on("console", lambda message: self.said.append(message.text))
-        opened.on("pageerror", lambda error: self.said.append(str(error)))
-        opened.on("request", lambda request: self.asked.append(request.url))
+        listen(opened, self.said, self.asked)
         opened.on("response", lambda reply: self.refused.append(reply.url) if reply.status >= 400 else None)
         opened.goto(address)
         if name is not None:
