@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,8 @@ from typing import Any, Literal
 from curator import pipeline
 from curator.combining import Combine, Missing, Panel
 from curator.conformal import Guarantee, exact
-from curator.options import GROUP_MIN, LabelOptions, Rule, Ties, Votes, default_out, judge_choices
+from curator.options import GROUP_MIN, LabelOptions, Reading, Rule, Ties, Votes, default_out, judge_choices
+from curator.pairing import parse_pairing
 from curator.progress import Progress
 from curator.signals import Signal
 
@@ -41,6 +42,12 @@ def label(
     group_min: int = GROUP_MIN,
     votes: Votes | str = "majority",
     input_format: str | None = None,
+    fields: Mapping[str, str] | None = None,
+    label_values: Mapping[str, str] | None = None,
+    criterion: str | None = None,
+    pairs: str = "all",
+    pairs_seed: str = "0",
+    ignore_labels: bool = False,
     limit: int | None = None,
     audit: float = 0.0,
     progress: Progress | None = None,
@@ -85,11 +92,22 @@ def label(
             Combine(combine), Missing(missing), None if cascade == "fit" else cascade, cascade == "fit", fit_fraction
         ),
         calibration=None if calibration is None else str(calibration),
-        input_format=input_format,
+        reading=Reading(
+            input_format,
+            _items(fields),
+            _items(label_values),
+            criterion,
+            parse_pairing(pairs, pairs_seed),
+            ignore_labels,
+        ),
         limit=limit,
         audit=audit,
     )
     return pipeline.label(options, progress or Progress())
+
+
+def _items(values: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    return tuple((values or {}).items())
 
 
 def _several(values: str | Path | Sequence[str | Path]) -> tuple[str, ...]:

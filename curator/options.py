@@ -12,6 +12,7 @@ from typing import Any
 from curator.combining import Panel
 from curator.conformal import Guarantee, exact
 from curator.errors import InputError
+from curator.pairing import Pairing
 from curator.signals import Signal
 
 
@@ -144,11 +145,54 @@ def judge_choices(
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How raw rows are understood.
+
+    Attributes:
+        input_format: name of the format; None: recognised by the fields of the first row.
+        fields: (name, field of the row) of `--map`; with any, the format is the one that they describe.
+        values: (value of the row's label, verdict) of `--label-value`.
+        criterion: which of several verdicts of a row is meant, for formats that have several.
+        pairing: which responses are compared where a prompt has more than two.
+        ignore_labels: take no verdict from the rows.
+    """
+
+    input_format: str | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+    values: tuple[tuple[str, str], ...] = ()
+    criterion: str | None = None
+    pairing: Pairing = Pairing()
+    ignore_labels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows are exported, and for whom.
+
+    Attributes:
+        to: name of the export (curator.exports.registry).
+        minimal: the columns that the trainer reads, and no other.
+        test: share of the prompts whose rows make a split of their own, "test".
+        only: "auto" or "human"; None: both.
+        min_strength: rows of which the stated or calibrated preference is weaker are left out.
+        where: a condition in SQL over the columns of the view `example`.
+    """
+
+    to: str = "trl"
+    minimal: bool = False
+    test: float = 0.0
+    only: str | None = None
+    min_strength: float = 0.0
+    where: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LabelOptions:
     """Everything `curator label` can be told.
 
     Attributes:
         audit: share of the accepted pairs that people check, 0 to 1.
+        exports: what is written beside `dataset`, each to a folder of `exports/`.
     """
 
     raw: str
@@ -158,10 +202,11 @@ class LabelOptions:
     judges: tuple[JudgeChoice, ...] = (JudgeChoice(),)
     panel: Panel = Panel()
     calibration: str | None = None
-    input_format: str | None = None
+    reading: Reading = Reading()
     limit: int | None = None
     strict: bool = False
     audit: float = 0.0
+    exports: tuple[Wanted, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.audit <= 1:

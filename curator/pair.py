@@ -43,10 +43,34 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    Attributes:
+        more: its other fields (tool_calls, tool_call_id, name) as a JSON object with sorted keys; "" where it has none.
+    """
 
     role: str
     content: str
+    more: str = ""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What makes it the message that it is."""
+        return (self.role, self.content, self.more) if self.more else (self.role, self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What one annotator said of a pair in the file that it came with.
+
+    Attributes:
+        annotator: None where the file does not say who.
+        strength: how much better, in the file's own unit (a difference of ratings or ranks), 0 or more; None: not said.
+    """
+
+    verdict: Verdict
+    annotator: str | None = None
+    strength: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +79,7 @@ class Pair:
 
     Attributes:
         prompt: the conversation; its last message is the turn that both responses answer.
-        label: the human verdict that came with the row, if any.
+        votes: the verdicts that came with the row, one an annotator.
         source_id: the row's own id; recorded judgments may refer to it.
         metadata: every field of the row that curator does not use.
         file, line: where the row stood, for messages.
@@ -64,7 +88,7 @@ class Pair:
     prompt: tuple[Message, ...]
     response_a: str
     response_b: str
-    label: Verdict | None = None
+    votes: tuple[Vote, ...] = ()
     source_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     file: str = ""
@@ -72,11 +96,50 @@ class Pair:
 
     @property
     def prompt_id(self) -> str:
-        return content_id(*(part for message in self.prompt for part in (message.role, message.content)))
+        return content_id(*(part for message in self.prompt for part in message.parts))
 
     @property
     def pair_id(self) -> str:
         return content_id(self.prompt_id, self.response_a, self.response_b)
+
+    @property
+    def label(self) -> Verdict | None:
+        """The verdict that came with the row, where it is one."""
+        return self.votes[0].verdict if len(self.votes) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One of several responses to a prompt.
+
+    Attributes:
+        score: larger is better; ranks come negated. None: nobody said.
+        metadata: what the row says of this response alone.
+    """
+
+    text: str
+    model: str | None = None
+    score: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """A prompt and any number of responses to it, of which `curator.pairing` makes pairs.
+
+    Attributes:
+        annotator: who gave the scores; None where the file does not say.
+        ties: equal scores say "equally good"; else they say nothing, and such responses are not paired.
+    """
+
+    prompt: tuple[Message, ...]
+    responses: tuple[Response, ...]
+    source_id: str | None = None
+    annotator: str | None = None
+    ties: bool = True
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    file: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)

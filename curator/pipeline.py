@@ -17,7 +17,7 @@ from curator.options import LabelOptions, Rule
 from curator.progress import Progress
 from curator.steps.agreeing import Groups, folder_names
 from curator.steps.deciding import Decided, decide, latest_rule
-from curator.steps.ingesting import ingest
+from curator.steps.ingesting import Ingested, ingest
 from curator.steps.judging import Asked, judge_input, template_for
 from curator.steps.queueing import require_imported, write_queue
 from curator.steps.reporting import write_report
@@ -27,9 +27,9 @@ from curator.steps.unchanged import LastRun
 from curator.store import Store, open_store, views
 from curator.store.agreement import keep_only
 from curator.store.audits import draw_audit
+from curator.store.dataset import dataset, dataset_counts
 from curator.store.judgments import add_judge, latest_judge
 from curator.store.labels import draw_for_calibration, drawn_without_label
-from curator.store.pairs import Added
 
 
 def label(options: LabelOptions, progress: Progress) -> Result:
@@ -52,7 +52,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
     last.begin()
     with open_store(options.db) as store:
         require_imported(store, options.out / "queue.jsonl")
-        added, rejected = ingest(store, options, progress)
+        found = ingest(store, options, progress)
         asked = judge_input(store, options, progress)
         if asked[-1].interrupted:
             kept = sum(one.asked for one in asked)
@@ -62,7 +62,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         decided = decide(store, judge, options.rule)
         draw(store, decided)
         draw_audit(store, options.audit)
-        result = _result(store, decided, added, rejected, asked, time.monotonic() - start)
+        result = _result(store, decided, found, asked, time.monotonic() - start)
         export_dataset(store, result, options.out / "dataset")
         write_queue(store, options.out / "queue.jsonl")
         write_result(options.out / "run.json", result)
@@ -133,8 +133,8 @@ def group_datasets(store: Store, groups: Groups, folder: Path) -> list[Result]:
 
 def export_dataset(store: Store, result: Result, folder: Path) -> None:
     """Write the training data set and its card."""
-    rows = views.dataset_counts(store)
-    write_dataset(folder, views.dataset(store), sum(rows.values()), lambda *sizes: dataset_card(result, rows, *sizes))
+    rows = dataset_counts(store)
+    write_dataset(folder, dataset(store), sum(rows.values()), lambda *sizes: dataset_card(result, rows, *sizes))
 
 
 def write_result(path: Path, result: Result) -> None:
@@ -146,22 +146,22 @@ def write_result(path: Path, result: Result) -> None:
 def _result(
     store: Store,
     decided: Decided,
-    added: dict[str, Added],
-    rejected: dict[str, int],
+    found: dict[str, Ingested],
     asked: Sequence[Asked],
     seconds: float,
 ) -> Result:
-    pool, extra = added["pool"], added.get("calibration")
+    pool, extra = found["pool"], found.get("calibration")
     new, spent = sum(one.asked for one in asked), sum(one.seconds for one in asked)
     tokens, cached = sum(one.tokens for one in asked), sum(one.cached_tokens for one in asked)
     return {
         "version": __version__,
-        "rows": pool.pairs + pool.duplicates + rejected["pool"],
-        "duplicates": pool.duplicates,
-        "rejected": rejected["pool"],
-        "new_pairs": pool.new,
+        "rows": pool.rows + pool.rejected,
+        "responses": pool.responses,
+        "duplicates": pool.added.duplicates,
+        "rejected": pool.rejected,
+        "new_pairs": pool.added.new,
         "calibration_file": None if extra is None else {
-            "pairs": extra.pairs, "duplicates": extra.duplicates, "rejected": rejected["calibration"],
+            "pairs": extra.added.pairs, "duplicates": extra.added.duplicates, "rejected": extra.rejected,
         },
         **decision_result(store, decided),
         "judgments": {

@@ -77,7 +77,7 @@ class Template:
         Raises:
             RecipeError: the template uses a name that does not exist.
         """
-        turns = [{"role": message.role, "content": message.content} for message in question.conversation]
+        turns = [{"role": one.role, "content": _shown(one)} for one in question.conversation]
         variables = {"conversation": turns, "first": question.first, "second": question.second}
         try:
             texts = [part.render(variables) for part in self._compiled]
@@ -86,6 +86,11 @@ class Template:
         if self.kind is Kind.COMPLETION:
             return [Message("completion", texts[0])]
         return [Message(role, text) for role, text in zip(("system", "user"), texts, strict=True) if text]
+
+
+def _shown(one: Message) -> str:
+    """A message as the judge reads it: calls of tools, which stand outside its text, behind that."""
+    return "\n".join(filter(None, (one.content, one.more)))
 
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(
@@ -105,13 +110,13 @@ class Question:
 
     def map(self, change: Callable[[str], str]) -> Question:
         """The same question with every untrusted text changed."""
-        turns = tuple(Message(message.role, change(message.content)) for message in self.conversation)
+        turns = tuple(Message(one.role, change(one.content), change(one.more)) for one in self.conversation)
         return Question(self.pair_id, self.order, turns, change(self.first), change(self.second))
 
     @property
     def longest(self) -> int:
         """Characters of the longest text."""
-        return max(len(self.first), len(self.second), *(len(message.content) for message in self.conversation))
+        return max(len(self.first), len(self.second), *(len(_shown(one)) for one in self.conversation))
 
 
 CUT_MARK = "\n[... {count} characters left out ...]\n"
@@ -180,9 +185,15 @@ _dump = json.JSONEncoder(ensure_ascii=False).encode
 
 def prompt_json(prompt: Sequence[Message]) -> str:
     """A conversation as JSON text: `[{"role": ..., "content": ...}, ...]`."""
-    return _dump([{"role": m.role, "content": m.content} for m in prompt])
+    return _dump([{"role": m.role, "content": m.content} | (json.loads(m.more) if m.more else {}) for m in prompt])
 
 
 def prompt_from_json(text: str) -> tuple[Message, ...]:
     """The inverse of `prompt_json`."""
-    return tuple(Message(turn["role"], turn["content"]) for turn in json.loads(text))
+    return tuple(message(turn) for turn in json.loads(text))
+
+
+def message(turn: Mapping[str, Any]) -> Message:
+    """A message of an object with `role`, `content` and perhaps more."""
+    more = {key: turn[key] for key in sorted(turn) if key not in {"role", "content"} and turn[key] is not None}
+    return Message(turn["role"], turn["content"] or "", _dump(more) if more else "")

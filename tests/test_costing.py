@@ -91,7 +91,7 @@ def test_tokens_are_those_of_the_judge(raw: Path, tokenizer: Path, cli: Cli) -> 
 
 
 def test_the_table_shows_its_arithmetic(raw: Path, template: Path, cli: Cli) -> None:
-    options = ("--template", template, "--pairs", "15M", "--gpus", 8, "--price", "2.50", "--sample", 20)
+    options = ("--template", template, "--count", "15M", "--gpus", 8, "--price", "2.50", "--sample", 20)
     assert cli("plan", raw, "--cost", "--parameters", "14B", *options) == 0
     lines = [line.split(maxsplit=1) for line in cli.out.splitlines()]
     said = {line[0]: line[1] for line in lines if line[0].isalpha()}
@@ -133,7 +133,7 @@ def test_bad_rows_and_duplicates_are_counted(raw: Path, cli: Cli) -> None:
         (("--cost", "--parameters", "13 000 000"), 2, "'13 000 000' is no number: write 14B"),
         (("--cost", "--parameters", "14"), 2, "14 billion are 14B"),
         (("--cost", "--parameters", "-7B"), 2, "'-7B' is no number"),
-        (("--cost", "--parameters", "7B", "--pairs", "0"), 2, "no whole number from 1"),
+        (("--cost", "--parameters", "7B", "--count", "0"), 2, "no whole number from 1"),
         (("--cost", "--parameters", "7B", "--gpus", "0"), 2, "--gpus"),
         (("--cost", "--parameters", "7B", "--gpu-tflops", "0"), 2, "--gpu-tflops"),
         (("--cost", "--parameters", "7B", "--gpu-tflops", "nan"), 2, "no number to work with"),

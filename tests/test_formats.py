@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from curator.errors import InputError
 from curator.files import Reject
 from curator.formats import FORMATS, detect
+from curator.formats.base import At
 from curator.formats.read import read
+from curator.options import Reading
 from curator.pair import Message, Pair, Verdict
+from curator.sources import source_rows
 from tests.conftest import write_rows
 
 PAIR = {"prompt": "why?", "response_a": "because", "response_b": "who knows"}
@@ -23,7 +26,7 @@ CHOSEN = {"prompt": "why?", "chosen": "because", "rejected": "who knows"}
 
 
 def read_all(path: Path, rows: list[dict[str, Any]], input_format: str | None = None) -> list[Pair | Reject]:
-    return list(read(str(write_rows(path / "raw.jsonl", rows)), input_format))
+    return list(read(source_rows(str(write_rows(path / "raw.jsonl", rows))), Reading(input_format)))
 
 
 def one(path: Path, row: dict[str, Any]) -> Pair:
@@ -100,9 +103,9 @@ def test_a_label_does_not_show_in_the_order(prompt: str, one_text: str, other: s
     """Whichever is chosen, the pair is the same pair, and only its label says which."""
     if one_text == other:
         return
-    to_pair = FORMATS["chosen_rejected"].to_pair
-    this = to_pair({"prompt": prompt, "chosen": one_text, "rejected": other})
-    that = to_pair({"prompt": prompt, "chosen": other, "rejected": one_text})
+    convert = FORMATS["chosen_rejected"].convert
+    this = convert({"prompt": prompt, "chosen": one_text, "rejected": other}, At())
+    that = convert({"prompt": prompt, "chosen": other, "rejected": one_text}, At())
     assert this.pair_id == that.pair_id
     assert (this.response_a, this.response_b) == (that.response_a, that.response_b)
     assert {this.label, that.label} == {Verdict.A, Verdict.B}
@@ -176,7 +179,7 @@ def test_deeply_nested_metadata(tmp_path: Path, depth: int) -> None:
     path = tmp_path / "raw.jsonl"
     deep = json.dumps({**PAIR, "deep": "HERE"}).replace('"HERE"', '{"x": ' * depth + "1" + "}" * depth)
     path.write_text(json.dumps(PAIR) + "\n" + deep + "\n" + json.dumps(PAIR) + "\n", encoding="utf-8")
-    first, deep_one, last = read(str(path))
+    first, deep_one, last = read(source_rows(str(path)), Reading())
     assert isinstance(first, Pair)
     assert isinstance(last, Pair)
     if isinstance(deep_one, Reject):
@@ -188,20 +191,20 @@ def test_deeply_nested_metadata(tmp_path: Path, depth: int) -> None:
 
 
 def test_detection() -> None:
-    assert detect(frozenset(PAIR), "f").name == "pair"
-    assert detect(frozenset({*PAIR, "extra", "chosen"}), "f").name == "pair"
-    assert detect(frozenset(CHOSEN), "f").name == "chosen_rejected"
+    assert detect(PAIR, "f").name == "pair"
+    assert detect({**PAIR, "extra": 1, "chosen": ""}, "f").name == "pair"
+    assert detect(CHOSEN, "f").name == "chosen_rejected"
     with pytest.raises(InputError, match=r"f: no known format has the fields x, y.*Formats: pair .*chosen_rejected"):
-        detect(frozenset("xy"), "f")
+        detect({"x": 1, "y": 2}, "f")
     with pytest.raises(InputError, match="none"):
-        detect(frozenset(), "f")
+        detect({}, "f")
     with pytest.raises(InputError, match="fit pair and chosen_rejected; say which with --input-format"):
-        detect(frozenset({*PAIR, *CHOSEN}), "f")
+        detect({**PAIR, **CHOSEN}, "f")
 
 
 def test_detection_shows_few_of_many_fields() -> None:
     with pytest.raises(InputError) as raised:
-        detect(frozenset(f"field{i}" for i in range(5000)), "f")
+        detect({f"field{i}": 0 for i in range(5000)}, "f")
     assert len(str(raised.value)) < 1000
 
 
@@ -222,7 +225,7 @@ def test_unknown_format_name(tmp_path: Path) -> None:
 def test_format_is_told_by_the_first_object(tmp_path: Path) -> None:
     path = tmp_path / "raw.jsonl"
     path.write_text("not json\n[1]\n" + json.dumps(CHOSEN) + "\n" + json.dumps(PAIR) + "\n", encoding="utf-8")
-    assert [type(row) for row in read(str(path))] == [Reject, Reject, Pair, Reject]
+    assert [type(row) for row in read(source_rows(str(path)), Reading())] == [Reject, Reject, Pair, Reject]
 
 
 def test_a_bad_first_row_is_one_bad_row(tmp_path: Path) -> None:
@@ -259,7 +262,7 @@ def test_rows_in_are_pairs_and_rejects(name: str, tmp_path_factory: pytest.TempP
     path = tmp_path_factory.getbasetemp() / f"{name}.jsonl"
     good = json.dumps(PAIR if name == "pair" else CHOSEN)
     path.write_text("\n".join([*lines, good]), encoding="utf-8", errors="surrogatepass")
-    found = list(read(str(path), name))
+    found = list(read(source_rows(str(path)), Reading(name)))
     body = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     assert len(found) == sum(bool(line.strip()) for line in body)
     assert isinstance(found[-1], Pair)

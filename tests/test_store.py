@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from curator.conformal import Guarantee, calibrate
 from curator.errors import StoreError, StoreLocked, StoreVersionError
 from curator.judges.recorded import READING
-from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict, first_by_hash
+from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict, Vote, first_by_hash
 from curator.store import Store, connection, open_store, views
+from curator.store.dataset import dataset
 from curator.store.decisions import GroupCalibration, add_calibration, earlier_tries, judged_pairs
 from curator.store.doubts import find_calibrating, outgrown_draw, refused
 from curator.store.judgments import add_judge, add_judgments, find_pending, pending_questions
@@ -34,8 +35,12 @@ from curator.store.tasks import task_lines
 JUDGE = JudgeInfo("j", "recorded", {"log": 1})
 
 
+def said(label: Verdict | None) -> tuple[Vote, ...]:
+    return () if label is None else (Vote(label),)
+
+
 def pair(i: int, label: Verdict | None = None, prompt: str | None = None) -> Pair:
-    return Pair((Message("user", prompt or f"q{i}"),), f"a{i}", f"b{i}", label, f"id{i}", {}, "raw.jsonl", i + 1)
+    return Pair((Message("user", prompt or f"q{i}"),), f"a{i}", f"b{i}", said(label), f"id{i}", {}, "raw.jsonl", i + 1)
 
 
 @pytest.fixture
@@ -563,11 +568,13 @@ def test_a_users_query_reads_the_store_and_nothing_else(tmp_path: Path, sql: str
 
 def test_any_text_goes_in_and_comes_out(store: Store) -> None:
     texts = ["\0 zero", "\x1b[31mred", "\u202eright to left", "'; DROP TABLE pair; --", "😀" * 3, "a\r\n\tb", "{{ x }}"]
-    rows = [Pair((Message("user", text),), text + "a", text + "b", Verdict.A, text, {text: text}) for text in texts]
+    rows = [
+        Pair((Message("user", text),), text + "a", text + "b", said(Verdict.A), text, {text: text}) for text in texts
+    ]
     replace_input(store, [("pool", rows)])
     tasks = [row for _, lines in task_lines(store) for row in map(json.loads, lines.to_pybytes().splitlines())]
     assert tasks == [], "labelled pairs are no tasks"
-    found = [row for batch in views.dataset(store) for row in batch.to_pylist()]
+    found = [row for batch in dataset(store) for row in batch.to_pylist()]
     assert [row["chosen"][0]["content"] for row in found] == [text + "a" for text in texts]
     assert [row["prompt"][0]["content"] for row in found] == texts
 

@@ -20,16 +20,17 @@ from curator.cli import main
 from curator.combining import Panel
 from curator.conformal import exact
 from curator.options import QueueOrder, Rule, Ties
-from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict
+from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict, Vote
 from curator.resources import first_error
 from curator.steps.auditing import audit_result
 from curator.steps.deciding import decide
 from curator.steps.scoring import panel_judge
 from curator.steps.sides import sides
-from curator.store import Store, open_store, views
+from curator.store import Store, open_store
 from curator.store import tasks as stored
 from curator.store.agreement import keep_only
 from curator.store.audits import ask_again, audited, draw_audit, rechecked, waiting_again
+from curator.store.dataset import dataset
 from curator.store.doubts import find_calibrating, refused, votes
 from curator.store.judgments import add_judge, add_judgments
 from curator.store.labels import Label, add_labels, draw_for_calibration, drawn_without_label
@@ -64,7 +65,16 @@ def subject(i: int) -> int:
 def pair(i: int, label: Verdict | None = None) -> Pair:
     words = SUBJECTS[subject(i)]
     text = (Message("user", f"about {words} {i}"),)
-    return Pair(text, f"first {words}", f"second {words}", label, f"p{i}", {}, "raw.jsonl", i + 1)
+    return Pair(
+        text,
+        f"first {words}",
+        f"second {words}",
+        () if label is None else (Vote(label),),
+        f"p{i}",
+        {},
+        "raw.jsonl",
+        i + 1,
+    )
 
 
 def probability(i: int) -> float:
@@ -576,7 +586,7 @@ def test_both_bad_is_kept_and_counts_as_a_tie(store: Store) -> None:
     for view in ("label", "first_label", "blind_label"):
         found = dict(store.rows(f"SELECT pair_id, verdict FROM {view}"))
         assert [found[pair_id] for pair_id in (one, two, three)] == ["tie"] * 3, view
-    assert not {one, two, three} & {row["pair_id"] for batch in views.dataset(store) for row in batch.to_pylist()}
+    assert not {one, two, three} & {row["pair_id"] for batch in dataset(store) for row in batch.to_pylist()}
     assert not {one, two, three} & set(ids(store))
     assert counts(store)["labelled"] == SEEN + 3
 

@@ -26,6 +26,7 @@ def command(db: Path, to: str, out: Path, as_json: bool) -> None:
     from curator.errors import InputError
     from curator.files import require_dataset_folder
     from curator.store import open_store, views
+    from curator.store.dataset import dataset_counts
 
     require_dataset_folder(out)
     with open_store(db, create=False) as store:
@@ -33,7 +34,7 @@ def command(db: Path, to: str, out: Path, as_json: bool) -> None:
         if latest is None:
             raise InputError(f"{db}: nothing is decided yet; run `curator label` first")
         pipeline.export_dataset(store, latest, out)
-        rows = views.dataset_counts(store)
+        rows = dataset_counts(store)
     if as_json:
         print_json({"out": str(out), "to": to, **rows})
     else:

@@ -25,7 +25,7 @@ from curator.cli.options import option
 @option("--judge", metavar="NAME", multiple=True, help="Whose judgments of that log; each of several is a judge.")
 @options.panel
 @option("--probe/--no-probe", default=True, show_default=True, help="Try the judge on built-in pairs first.")
-@option("--input-format", metavar="NAME", help="Format of RAW, where its fields do not tell.")
+@options.reading
 @option("--limit", type=click.IntRange(1), help="Read only so many rows.")
 @option("--strict", is_flag=True, help="Stop at the first bad row.")
 @options.as_json
@@ -63,7 +63,7 @@ def command(**values: Any) -> int:
         judges=options.judge_choices(values),
         panel=options.panel_choice(values),
         calibration=values["calibration"],
-        input_format=values["input_format"],
+        reading=options.reading_choice(values),
         limit=values["limit"],
         strict=values["strict"],
         audit=values["audit"],

@@ -62,9 +62,11 @@ class Edge(click.ParamType["float | str"]):
             self.fail(f"{value!r} is neither a probability over 0.5, up to 1, nor fit", param, ctx)
 
 
-def option(name: str, **settings: Any) -> Callable[[Command], Command]:
+def option(name: str, *also: str, **settings: Any) -> Callable[[Command], Command]:
     """A Click option that the environment variable CURATOR_<NAME> sets too."""
-    return click.option(name, envvar="CURATOR_" + name.strip("-").replace("-", "_").split("/")[0].upper(), **settings)
+    return click.option(
+        name, *also, envvar="CURATOR_" + name.strip("-").replace("-", "_").split("/")[0].upper(), **settings
+    )
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -191,6 +193,51 @@ def keep_annotators(store: Any, annotators: int | None, share: float | None) -> 
         raise click.UsageError("--overlap is the share of pairs that several people answer: give --annotators-per-pair")
     if annotators is not None or share is not None:
         set_readers(store, Readers(annotators or kept.annotators, kept.share if share is None else share))
+
+
+reading = together(
+    option("--input-format", metavar="NAME", help="Format of RAW, where its fields do not tell."),
+    click.option(
+        "--map", "fields", metavar="NAME=FIELD", multiple=True,
+        help="Read a table of your own: which field is prompt, a, b, and perhaps label, id, annotator, ...",
+    ),
+    click.option(
+        "--label-value", "label_values", metavar="VALUE=VERDICT", multiple=True,
+        help="What a value of the mapped label means: a, b, tie, both_bad or skip.",
+    ),
+    option("--criterion", metavar="NAME", help="Which verdict is meant, where rows have several."),
+    option(
+        "--pairs", "pairing", metavar="POLICY", default="all", show_default=True,
+        help="Which responses are compared where a prompt has more than two.",
+    ),
+    option("--pairs-seed", default="0", show_default=True, help="Seed of what --pairs leaves to chance."),
+    option("--ignore-labels", is_flag=True, help="Take no labels from the rows: judge them as if they had none."),
+)  # fmt: skip
+
+
+def reading_choice(values: dict[str, Any]) -> Any:
+    """The `Reading` of parsed options."""
+    from curator.options import Reading
+    from curator.pairing import parse_pairing
+
+    try:
+        return Reading(
+            values["input_format"],
+            tuple(_assignment(text) for text in values["fields"]),
+            tuple(_assignment(text) for text in values["label_values"]),
+            values["criterion"],
+            parse_pairing(values["pairing"], values["pairs_seed"]),
+            values["ignore_labels"],
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name or not value:
+        raise ValueError(f"{text!r}: write it as NAME=VALUE")
+    return name, value
 
 
 judge = together(

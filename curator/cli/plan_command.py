@@ -52,7 +52,7 @@ class Several(click.Option):
 )  # fmt: skip
 @option("--tokenizer", metavar="NAME|DIR", help="The judge's tokenizer.  [default: estimate, 4 bytes a token]")
 @option("--template", metavar="NAME|FILE", default="chat", show_default=True, help="Judge template.")
-@option("--pairs", type=Amount(), metavar="NUMBER", help="Pairs to reckon for.  [default: as many as there are]")
+@option("--count", type=Amount(), metavar="NUMBER", help="Pairs to reckon for.  [default: as many as there are]")
 @option("--sample", type=click.IntRange(1), default=2_000, show_default=True, help="Pairs to render and count.")
 @option("--gpus", type=click.IntRange(1), default=1, show_default=True, help="GPUs that judge side by side.")
 @option(
@@ -60,7 +60,7 @@ class Several(click.Option):
     help="What a GPU really reaches in bf16 matrix products; 400 is about 40% of an H100's peak.",
 )  # fmt: skip
 @option("--price", type=options.Number(0), help="Price of a GPU-hour, in any currency.")
-@option("--input-format", metavar="NAME", help="Format of RAW, where its fields do not tell.")
+@options.reading
 @option(
     "--guarantee", cls=Several, type=click.Choice(["fdr", "pac", "scope"]), multiple=True, default=["fdr"],
     show_default=True, help="For --labels: which promise; repeat for several.",
@@ -99,7 +99,7 @@ def command(
       curator plan --labels --db raw.curated/curator.duckdb --guarantee fdr --guarantee pac
       curator plan --labels --db raw.curated/curator.duckdb --accuracy 0.85 --picture plan.svg
       curator plan raw.jsonl --cost --parameters 14B --tokenizer Qwen/Qwen2.5-14B-Instruct --gpus 8
-      curator plan raw.jsonl --cost --parameters 14B --pairs 15000000 --price 2.50
+      curator plan raw.jsonl --cost --parameters 14B --count 15000000 --price 2.50
       curator plan --cost --db raw.curated/curator.duckdb --parameters 7e9
     """
     if not cost and not labels:
@@ -140,8 +140,10 @@ def _cost(raw: str | None, db: Path | None, values: dict[str, Any]) -> dict[str,
     from curator.steps.costing import plan_cost
 
     machine = Machine(values["parameters"], values["gpu_tflops"], values["gpus"], values["price"])
-    chosen = {name: values[name] for name in ("template", "tokenizer", "sample", "pairs", "input_format")}
-    return plan_cost(raw, db, machine, **chosen, progress=Terminal())
+    chosen = {name: values[name] for name in ("template", "tokenizer", "sample")}
+    return plan_cost(
+        raw, db, machine, **chosen, pairs=values["count"], reading=options.reading_choice(values), progress=Terminal()
+    )
 
 
 def _labels(db: Path, picture: Path | None, values: dict[str, Any]) -> dict[str, Any]:

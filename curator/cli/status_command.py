@@ -23,10 +23,11 @@ def command(db: Path, as_json: bool) -> None:
     from curator.progress import clean
     from curator.steps.auditing import audit_result
     from curator.store import open_store, tasks, views
+    from curator.store.dataset import dataset_counts
 
     with open_store(db, create=False) as store:
         readers = tasks.readers(store)
-        counts = {**tasks.counts(store), "auto_labelled": views.dataset_counts(store)["auto"]}
+        counts = {**tasks.counts(store), "auto_labelled": dataset_counts(store)["auto"]}
         latest = views.latest_run(store)
         audit = audit_result(store)
     if as_json:

@@ -29,6 +29,18 @@ def print_json(value: Any) -> None:
     click.echo(escaped(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()))
 
 
+def _responses(result: dict[str, Any], made: str) -> str:
+    """What rows became: pairs, or responses of which pairs were made."""
+    found = result["responses"]
+    if found is None:
+        return made
+    same = f", {found['identical']:,} pairs of one text left out" if found["identical"] else ""
+    used = (
+        f"{result['rows'] - result['rejected']:,} with {found['responses']:,} responses to {found['prompts']:,} prompts"
+    )
+    return f"{used} ({made}{same})"
+
+
 def decision_lines(result: dict[str, Any]) -> list[str]:
     """Judge, calibration, threshold and promise."""
     judge, rows = result["judge"], result["calibration"]
@@ -165,9 +177,9 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
         queue += f"{', hidden among them ' if parts else ': '}{' and '.join(hidden)}"
     if (answers := result["queue"]["answers"]) > tasks:
         queue += f"\n{'':13}{answers:,} answers are wanted: `curator queue` writes a set of tasks for each person"
+    made = f"{result['pairs']:,} pairs + {result['duplicates']:,} duplicates"
     lines = [
-        f"rows         {result['rows']:,} = {result['pairs']:,} pairs + {result['duplicates']:,} duplicates "
-        f"+ {result['rejected']:,} rejects",
+        f"rows         {result['rows']:,} = {_responses(result, made)} + {result['rejected']:,} rejects",
         f"judgments    {asked['cached']:,} cached, {asked['asked']:,} new{rate}",
         *decision_lines(result),
         "",

@@ -5,6 +5,9 @@ A format module offers `FORMAT`. To add one, write its module and its schema, an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from curator.errors import InputError
 from curator.formats import canonical, chosen_rejected
 from curator.formats.base import Format
@@ -16,13 +19,17 @@ class UnknownFormat(InputError):
     """A row has the fields of no format."""
 
 
-def detect(keys: frozenset[str], file: str) -> Format:
-    """The one format whose fields are all among `keys`.
+def detect(row: Mapping[str, Any], file: str) -> Format:
+    """The one format that a row is of, by its fields and, where these are not enough, their values.
 
     Raises:
-        InputError: none fits, or more than one does.
+        UnknownFormat: none fits.
+        InputError: more than one does.
     """
-    fitting = [entry for entry in FORMATS.values() if entry.required <= keys]
+    keys = frozenset(row)
+    fitting = [entry for entry in FORMATS.values() if entry.required <= keys and entry.fits(row)]
+    # A format whose fields are some of another's is not meant where all of the other's are there.
+    fitting = [one for one in fitting if not any(one.required < other.required for other in fitting)]
     if len(fitting) == 1:
         return fitting[0]
     known = "; ".join(f"{entry.name} ({', '.join(sorted(entry.required))})" for entry in FORMATS.values())

@@ -1,52 +1,78 @@
-"""Reads raw files as a stream: every row is a pair or a reject, and memory does not grow with the file."""
+"""Makes pairs of raw rows as they come: every row becomes pairs or a reject, and memory does not grow with the file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from curator.errors import InputError
-from curator.files import Meter, Reject, Row, read_rows
+from curator.files import Reject, Row
 from curator.formats import FORMATS, UnknownFormat, detect
-from curator.formats.base import BadRow, Format
-from curator.pair import Pair
+from curator.formats.base import At, BadRow, Format
+from curator.options import Reading
+from curator.pair import Candidates, Pair
+from curator.pairing import pairs_of
 
 
-def read(path: str, input_format: str | None = None, meter: Meter | None = None) -> Iterator[Pair | Reject]:
-    """Every row of a file, in order.
+@dataclass(slots=True)
+class Seen:
+    """What the reading of rows came to so far.
+
+    Attributes:
+        format: the format that was chosen or recognised; None until a row fits.
+        rows: rows of which pairs were made.
+        prompts, responses: of rows that had more than two responses, or one each.
+        identical: pairs of responses of one text, which were not made.
+    """
+
+    format: Format | None = None
+    rows: int = 0
+    prompts: int = 0
+    responses: int = 0
+    identical: int = 0
+
+
+def read(rows: Iterable[Row | Reject], reading: Reading, seen: Seen | None = None) -> Iterator[Pair | Reject]:
+    """The pairs of every row, in order; what gives none is a reject.
 
     Args:
-        path: a JSON Lines file, plain or gzip, or "-" for standard input.
-        input_format: name of the format; None: recognised by the fields of the first row that is an object.
-        meter: is told how far the reading is.
+        seen: is told what was found.
 
     Raises:
-        InputError: the file cannot be read, or its format cannot be told.
+        InputError: the format cannot be told.
     """
-    if input_format is not None and input_format not in FORMATS:
-        raise InputError(f"no raw format is named {input_format!r}; there are: {', '.join(FORMATS)}")
-    chosen = FORMATS[input_format] if input_format else None
+    seen = seen or Seen()
+    if reading.input_format is not None:
+        if reading.input_format not in FORMATS:
+            raise InputError(f"no raw format is named {reading.input_format!r}; there are: {', '.join(FORMATS)}")
+        seen.format = FORMATS[reading.input_format]
     unknown: UnknownFormat | None = None
-    for row in read_rows(path, meter):
+    for row in rows:
         if isinstance(row, Reject):
             yield row
             continue
-        if chosen is None:
+        if seen.format is None:
             try:
-                chosen = detect(frozenset(row.values), row.file)
+                seen.format = detect(row.values, row.file)
             except UnknownFormat as error:
                 # One bad row is a reject wherever it stands; that no row at all fits is said at the end.
                 unknown = unknown or error
                 yield row.reject("row", "has the fields of no known format")
                 continue
-        yield _to_pair(row, chosen)
-    if chosen is None and unknown is not None:
+        yield from _pairs(row, seen.format, reading, seen)
+    if seen.format is None and unknown is not None:
         raise unknown
 
 
-def _to_pair(row: Row, chosen: Format) -> Pair | Reject:
+def _pairs(row: Row, chosen: Format, reading: Reading, seen: Seen) -> Iterator[Pair | Reject]:
     if bad := row.check(chosen.schema):
-        return bad
+        yield bad
+        return
     try:
-        return chosen.to_pair(row.values, row.file, row.line)
+        made = chosen.convert(row.values, At(row.file, row.line, reading.criterion))
     except BadRow as error:
-        return row.reject(error.field, error.reason)
+        yield row.reject(error.field, error.reason)
+        return
+    seen.rows += 1
+    for pair in pairs_of(made, reading.pairing) if isinstance(made, Candidates) else (made,):
+        yield replace(pair, votes=()) if reading.ignore_labels else pair

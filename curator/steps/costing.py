@@ -14,11 +14,13 @@ from curator.files import Reject
 from curator.formats.read import read
 from curator.judges.prompting import SAMPLE
 from curator.judges.tokenizer import JudgeTokenizer
+from curator.options import Reading
 from curator.pair import Order, Pair
 from curator.planning import BYTES_A_TOKEN, Ids, Machine, PromptSample, Questions, Work, count_tokens, store_bytes
 from curator.progress import Progress
 from curator.prompts import Question, Template
 from curator.recipes import load_template
+from curator.sources import source_rows
 from curator.store import open_store
 from curator.store.pairs import stored_pairs
 
@@ -35,7 +37,7 @@ def plan_cost(
     tokenizer: str | None = None,
     sample: int = 2_000,
     pairs: int | None = None,
-    input_format: str | None = None,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """What judging the pairs of a raw file, or of a store, will cost.
@@ -56,7 +58,7 @@ def plan_cost(
     """
     # First what can be wrong, before millions of rows are read for nothing.
     encode = _encoder(load_template(template), tokenizer)
-    taken, rejected = _sampled(raw, db, input_format, sample, progress or Progress())
+    taken, rejected = _sampled(raw, db, reading, sample, progress or Progress())
     groups = [[_prompts(pair, encode) for pair in prompt] for prompt in taken.prompts]
     divisor = 1.0 if tokenizer else BYTES_A_TOKEN[1]
     tokens = count_tokens(groups, divisor=divisor, whole=taken.whole and pairs is None)
@@ -103,11 +105,11 @@ def _text(template: Template, question: Question) -> str:
 
 
 def _sampled(
-    raw: str | None, db: Path | None, input_format: str | None, wanted: int, progress: Progress
+    raw: str | None, db: Path | None, reading: Reading, wanted: int, progress: Progress
 ) -> tuple[PromptSample, int]:
     """A sample of the input, all of which is read, and how many rows of it were no pairs."""
     taken, rejects, first = PromptSample(wanted), 0, ""
-    rows: Iterator[Pair | Reject] = _stored(db) if db is not None else read(str(raw), input_format)
+    rows: Iterator[Pair | Reject] = _stored(db) if db is not None else read(source_rows(str(raw)), reading)
     with progress.bar("reading", " rows") as advance:
         for row in rows:
             advance(1, "")

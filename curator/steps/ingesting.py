@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
@@ -14,10 +14,12 @@ import orjson
 from curator import __version__
 from curator.errors import InputError
 from curator.files import Meter, whole_file
-from curator.formats.read import read
+from curator.formats.base import Format
+from curator.formats.read import Seen, read
 from curator.options import LabelOptions
 from curator.pair import Pair
-from curator.progress import Progress
+from curator.progress import Progress, one_line
+from curator.sources import source_rows
 from curator.steps.unchanged import settled, stamp
 from curator.store import Store
 from curator.store.pairs import Added, input_number, replace_input
@@ -28,13 +30,29 @@ _STEP = 1_000
 """Rows between two looks at how far the reading is."""
 
 
-def ingest(store: Store, options: LabelOptions, progress: Progress) -> tuple[dict[str, Added], dict[str, int]]:
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What became of the rows of a source.
+
+    Attributes:
+        rows: rows of which pairs were made; with `rejected` all there are.
+        responses: where rows hold several responses or one each: how many `prompts`, `responses`, and pairs of
+            `identical` ones, which were not made; else None, and pairs + duplicates = rows.
+    """
+
+    added: Added
+    rows: int
+    rejected: int
+    responses: dict[str, int] | None
+
+
+def ingest(store: Store, options: LabelOptions, progress: Progress) -> dict[str, Ingested]:
     """Read the raw file (and the calibration file) into the store; what cannot be used goes to `rejects.jsonl`.
 
     Files that have not changed since the store's latest input was made of them are not read again.
 
     Returns:
-        What became of the pairs, and the number of rejects, by role ("pool", "calibration").
+        What became of the rows, by role ("pool", "calibration").
 
     Raises:
         InputError: a file cannot be read, or has no usable pair; with --strict, a bad row.
@@ -42,22 +60,24 @@ def ingest(store: Store, options: LabelOptions, progress: Progress) -> tuple[dic
     paths = [path for path in (options.raw, options.calibration) if path is not None]
     key = _key(options, paths)
     if key is not None and (known := _recall(store, options, key)) is not None:
-        added = {role: Added(counts[0], counts[1], 0, 0) for role, counts in known["added"].items()}
-        rows = sum(sum(counts) for counts in known["added"].values()) + sum(known["rejected"].values())
+        found = {
+            role: Ingested(Added(**one.pop("added") | {"new": 0, "labels": 0}), **one)
+            for role, one in known["found"].items()
+        }
+        rows = sum(one.rows + one.rejected for one in found.values())
         progress.say(f"unchanged since it was read: {' and '.join(paths)} ({rows:,} rows)")
-        return added, known["rejected"]
+        return found
     progress.say(f"reading {options.raw} into {options.db}")
-    added, rejected = _read(store, options, progress)
+    found = _read(store, options, progress)
     if key is not None and key == _key(options, paths):
         record = {
             "key": key,
             "input": input_number(store),
-            "added": {role: [one.pairs, one.duplicates] for role, one in added.items()},
-            "rejected": rejected,
+            "found": {role: asdict(one) for role, one in found.items()},
             "rejects": stamp(options.out / "rejects.jsonl"),
         }
         store.set(_RECORD, orjson.dumps(record).decode())
-    return added, rejected
+    return found
 
 
 def _key(options: LabelOptions, paths: list[str]) -> dict[str, Any] | None:
@@ -65,7 +85,7 @@ def _key(options: LabelOptions, paths: list[str]) -> dict[str, Any] | None:
     if (stamps := settled(paths)) is None:
         return None
     read = [list(pair) for pair in zip(paths, stamps, strict=True)]
-    return {"version": __version__, "files": read, "format": options.input_format, "limit": options.limit}
+    return {"version": __version__, "files": read, "reading": str(options.reading), "limit": options.limit}
 
 
 def _recall(store: Store, options: LabelOptions, key: dict[str, Any]) -> dict[str, Any] | None:
@@ -74,20 +94,26 @@ def _recall(store: Store, options: LabelOptions, key: dict[str, Any]) -> dict[st
     if known is None or (known["key"], known["input"]) != (key, input_number(store)):
         return None
     rejects = stamp(options.out / "rejects.jsonl")
-    strict = options.strict and any(known["rejected"].values())
+    strict = options.strict and any(one["rejected"] for one in known["found"].values())
     return None if strict or rejects is None or known["rejects"] != rejects else known
 
 
-def _read(store: Store, options: LabelOptions, progress: Progress) -> tuple[dict[str, Added], dict[str, int]]:
+def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, Ingested]:
     rejected = {"pool": 0, "calibration": 0}
+    seen = {role: Seen() for role in rejected}
     first: list[str] = []
     limit = None if options.limit is None else min(options.limit, sys.maxsize)
     with whole_file(options.out / "rejects.jsonl") as aside, aside.open("wb") as file:
 
         def pairs(role: str, path: str, advance: Callable[[int, str], None]) -> Iterator[Pair]:
-            rows = read(path, options.input_format, meter := Meter())
-            for row in _counted(islice(rows, limit if role == "pool" else None), meter, total is not None, advance):
+            taken = islice(source_rows(path, meter := Meter()), limit if role == "pool" else None)
+            rows = read(taken, options.reading, seen[role])
+            shown = False
+            for row in _counted(rows, meter, total is not None, advance):
                 if isinstance(row, Pair):
+                    if not shown:
+                        progress.say(_example(row, seen[role].format))
+                        shown = True
                     yield row
                     continue
                 if options.strict:
@@ -107,7 +133,21 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> tuple[dict
         raise InputError(f"{options.raw}: no usable pair in it (JSON Lines is needed). {'; '.join(first)}".rstrip())
     if first:
         progress.say(f"rejected {sum(rejected.values()):,} rows; the first: {first[0]}")
-    return added, rejected
+    return {role: _ingested(one, seen[role], rejected[role]) for role, one in added.items()}
+
+
+def _ingested(added: Added, seen: Seen, rejected: int) -> Ingested:
+    responses = {"prompts": seen.prompts, "responses": seen.responses, "identical": seen.identical}
+    return Ingested(added, seen.rows, rejected, responses if seen.prompts else None)
+
+
+def _example(pair: Pair, form: Format | None) -> str:
+    """The format that was recognised, and the first pair as it was understood."""
+    said = "; ".join(f"{vote.verdict}{f' ({vote.annotator})' if vote.annotator else ''}" for vote in pair.votes)
+    texts = {"prompt": pair.prompt[-1].content, "a": pair.response_a, "b": pair.response_b, "label": said or "none"}
+    lines = [f"format {form.name if form else '?'}; the first pair:"]
+    lines += [f"  {name:7}{one_line(text, 100)}" for name, text in texts.items()]
+    return "\n".join(lines)
 
 
 def _labelled(pairs: Iterable[Pair]) -> Iterator[Pair]:

@@ -17,6 +17,7 @@ from curator.steps.deciding import Decided, Rows, calibrated, shown_threshold
 from curator.steps.doubting import Answers, find_doubts, judge_bias
 from curator.steps.scoring import A, B, told_apart
 from curator.store import Store, tasks, views
+from curator.store.dataset import dataset_counts
 from curator.store.decisions import GroupCalibration, earlier_tries
 
 Result = dict[str, Any]
@@ -65,7 +66,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "coverage": decided.coverage,
         "labels_missing": decided.missing,
         "labelled": counts["labelled"],
-        "dataset": views.dataset_counts(store),
+        "dataset": dataset_counts(store),
         "queue": {
             "tasks": counts["waiting"], "calibration_draw": counts["waiting_for_calibration"],
             "audit": counts["waiting_for_audit"], "again": counts["waiting_again"],

@@ -145,7 +145,7 @@ def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
                        SELECT pair_id FROM audit JOIN decision USING (pair_id) WHERE decision = 'accept'
                    ), 'audit', origin) AS origin,
                    bool_and(blind) OVER (PARTITION BY pair_id, annotator) AS blind),
-                   coalesce(after_number, 0) AS after_number
+                   coalesce(after_number, 0) AS after_number, NULL::DOUBLE AS strength
             FROM incoming LEFT JOIN recheck USING (pair_id)
             QUALIFY row_number() OVER (
                 PARTITION BY pair_id, annotator ORDER BY said_at DESC NULLS LAST, number DESC) = 1""",
@@ -161,7 +161,8 @@ def add_row_labels(store: Store, rows: str) -> int:
     with a threshold or without one, the queue that people saw began with the hard pairs.
 
     Args:
-        rows: a table of (position, pair_id, verdict, name), the name being that of the file.
+        rows: a table of (position, vote, pair_id, verdict, annotator, strength): votes of one row are numbered, and an
+            annotator that the row does not name is called as its file is.
     """
     routed = """(pair_id IN (SELECT pair_id FROM decision)
              OR pair_id IN (SELECT pair_id FROM human_label WHERE origin <> 'calibration'))
@@ -170,11 +171,13 @@ def add_row_labels(store: Store, rows: str) -> int:
     with store.transaction():
         added, _ = _add(
             store,
-            f"""SELECT position AS number, pair_id, if(vote = 1, name, name || '#' || vote) AS annotator, verdict,
+            f"""SELECT row_number() OVER (ORDER BY position, vote) AS number, pair_id,
+                       if(again = 1, annotator, annotator || '#' || again) AS annotator, verdict, strength,
                        CASE WHEN {routed} THEN 'review' ELSE 'calibration' END AS origin,
                        true AS blind, NULL::TEXT AS left_side, NULL::TEXT AS note, NULL::DOUBLE AS seconds,
                        NULL::TIMESTAMPTZ AS said_at, 0 AS after_number
-            FROM (SELECT *, row_number() OVER (PARTITION BY pair_id, name ORDER BY position) AS vote FROM {rows})""",
+            FROM (SELECT *, row_number() OVER (PARTITION BY pair_id, annotator ORDER BY position, vote) AS again
+                  FROM {rows})""",
         )
     return added
 
@@ -204,7 +207,8 @@ def _add(store: Store, said: str) -> tuple[int, int]:
           AND NOT (said.verdict = '{_TAKEN_BACK}' AND l.verdict IS NULL)"""
     )
     store.rows(
-        """INSERT INTO human_label (pair_id, annotator, verdict, origin, blind, left_side, note, seconds, said_at)
+        """INSERT INTO human_label
+            (pair_id, annotator, verdict, origin, blind, left_side, note, seconds, said_at, strength)
         WITH earlier AS (
             SELECT pair_id, arg_min(origin, number) AS first_origin
             FROM human_label SEMI JOIN fresh USING (pair_id) WHERE blind GROUP BY pair_id
@@ -213,7 +217,7 @@ def _add(store: Store, said: str) -> tuple[int, int]:
                CASE WHEN after_number > 0 THEN 'review'
                     WHEN pair_id IN (SELECT pair_id FROM draw) THEN coalesce(first_origin, 'calibration')
                     ELSE origin END,
-               blind, left_side, note, seconds, said_at
+               blind, left_side, note, seconds, said_at, strength
         FROM fresh LEFT JOIN earlier USING (pair_id) ORDER BY number"""
     )
     added, superseded = store.one("SELECT count(*), count(*) FILTER (supersedes) FROM fresh")

@@ -100,6 +100,7 @@ MIGRATIONS: tuple[str, ...] = (
         note VARCHAR,
         seconds DOUBLE,                  -- that the annotator took
         said_at TIMESTAMPTZ,             -- by the annotator's own tool; NULL: it does not say
+        strength DOUBLE,                 -- how much better, in the unit of the raw file; NULL: it does not say
         recorded_at TIMESTAMPTZ DEFAULT now()
     );
     CREATE TABLE imported_file (         -- append-only: every import of a file in which people labelled

@@ -24,7 +24,16 @@ CHUNK_ROWS, CHUNK_CHARACTERS = 20_000, 32 * 2**20
 _NUMBER = "input number"
 
 _COLUMNS = (
-    "pair_id", "prompt_id", "prompt", "response_a", "response_b", "metadata", "file", "line", "source_id", "verdict",
+    "pair_id", "prompt_id", "prompt", "response_a", "response_b", "metadata", "file", "line", "source_id",
+)  # fmt: skip
+
+
+_PAIRS = pa.schema([(name, pa.int64() if name == "line" else pa.string()) for name in _COLUMNS])
+_VOTES = pa.schema(
+    [
+        ("position", pa.int64()), ("vote", pa.int64()), ("pair_id", pa.string()), ("verdict", pa.string()),
+        ("annotator", pa.string()), ("strength", pa.float64()),
+    ]
 )  # fmt: skip
 
 
@@ -69,31 +78,35 @@ def input_number(store: Store) -> int:
 
 def _add(store: Store, role: str, pairs: Iterable[Pair]) -> Added:
     start, stored = store.count("SELECT count(*) FROM input_row"), store.count("SELECT count(*) FROM pair")
-    store.rows("CREATE OR REPLACE TEMP TABLE row_label (position BIGINT, pair_id TEXT, verdict TEXT, name TEXT)")
+    store.rows(
+        """CREATE OR REPLACE TEMP TABLE row_label (
+            position BIGINT, vote BIGINT, pair_id TEXT, verdict TEXT, annotator TEXT, strength DOUBLE)"""
+    )
     store.rows("CREATE OR REPLACE TEMP TABLE other_fields (position BIGINT, pair_id TEXT, metadata TEXT)")
     known, position = _Known(store), start
     # DuckDB stores one chunk while Python reads the next; the transaction is of the connection, not of a thread.
     with ThreadPoolExecutor(1) as writer:
         writing: Future[None] | None = None
-        for rows in _chunks(pairs):
+        for rows, labels in _chunks(pairs):
             fresh, changed = known.compare(rows)
             if writing is not None:
                 writing.result()
-            writing = writer.submit(_write, store, role, position, rows, fresh, changed)
+            writing = writer.submit(_write, store, role, position, rows, labels, fresh, changed)
             position += rows.num_rows
         if writing is not None:
             writing.result()
     _mark_duplicates(store)
     _replace_fields(store)
     duplicates = store.count("SELECT count(*) FROM input_row WHERE role = ? AND duplicate", [role])
-    labels = add_row_labels(store, "row_label")
+    said = add_row_labels(store, "row_label")
     new = store.count("SELECT count(*) FROM pair") - stored
-    return Added(position - start - duplicates, duplicates, new, labels)
+    return Added(position - start - duplicates, duplicates, new, said)
 
 
-def _chunks(pairs: Iterable[Pair]) -> Iterator[pa.Table]:
-    """Pairs with their ids as tables, each of which holds so many rows or so much text."""
+def _chunks(pairs: Iterable[Pair]) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Pairs with their ids as tables, each of which holds so many rows or so much text, and the votes on them."""
     rows: list[tuple[object, ...]] = []
+    votes: list[tuple[object, ...]] = []
     size = 0
     prompt: tuple[Message, ...] = ()
     prompt_id, prompt_text = "", "[]"
@@ -103,18 +116,21 @@ def _chunks(pairs: Iterable[Pair]) -> Iterator[pa.Table]:
         a, b = pair.response_a, pair.response_b
         metadata = orjson.dumps(pair.metadata).decode()
         pair_id = content_id(prompt_id, a, b)
-        rows.append((pair_id, prompt_id, prompt_text, a, b, metadata, pair.file, pair.line, pair.source_id, pair.label))
+        for number, vote in enumerate(pair.votes):
+            annotator = vote.annotator or PurePath(pair.file).name
+            votes.append((len(rows), number, pair_id, vote.verdict, annotator, vote.strength))
+        rows.append((pair_id, prompt_id, prompt_text, a, b, metadata, pair.file, pair.line, pair.source_id))
         size += len(prompt_text) + len(a) + len(b) + len(metadata)
         if len(rows) >= CHUNK_ROWS or size >= CHUNK_CHARACTERS:
-            yield _table(rows)
-            rows, size = [], 0
+            yield _table(rows, _PAIRS), _table(votes, _VOTES)
+            rows, votes, size = [], [], 0
     if rows:
-        yield _table(rows)
+        yield _table(rows, _PAIRS), _table(votes, _VOTES)
 
 
-def _table(rows: list[tuple[object, ...]]) -> pa.Table:
-    columns = zip(_COLUMNS, zip(*rows, strict=True), strict=True)
-    return pa.table({name: pa.array(column, pa.int64() if name == "line" else pa.string()) for name, column in columns})
+def _table(rows: list[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    return pa.table([pa.array(one, field.type) for one, field in zip(columns, schema, strict=True)], schema=schema)
 
 
 class _Known:
@@ -158,7 +174,9 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[8:], "little")
 
 
-def _write(store: Store, role: str, start: int, rows: pa.Table, fresh: pa.Array, changed: pa.Array) -> None:
+def _write(
+    store: Store, role: str, start: int, rows: pa.Table, labels: pa.Table, fresh: pa.Array, changed: pa.Array
+) -> None:
     count = rows.num_rows
     position = pa.array(np.arange(start, start + count))
     store.append("pair", rows.select(_COLUMNS[:8]).filter(fresh))
@@ -170,15 +188,9 @@ def _write(store: Store, role: str, start: int, rows: pa.Table, fresh: pa.Array,
     if changed.true_count:
         other = {"position": position, "pair_id": rows["pair_id"], "metadata": rows["metadata"]}
         store.append("other_fields", pa.table(other).filter(changed))
-    if rows["verdict"].null_count < count:
-        labels = {"position": position, "pair_id": rows["pair_id"], "verdict": rows["verdict"], "name": _names(rows)}
-        store.append("row_label", pa.table(labels).filter(rows["verdict"].is_valid()))
-
-
-def _names(rows: pa.Table) -> pa.Array:
-    """The name of each row's file, without its folder."""
-    files = rows["file"].combine_chunks().dictionary_encode()
-    return pa.array([PurePath(file).name for file in files.dictionary.to_pylist()], pa.string()).take(files.indices)
+    if labels.num_rows:
+        placed = pa.array(labels["position"].to_numpy() + start)
+        store.append("row_label", labels.set_column(0, "position", placed))
 
 
 def _mark_duplicates(store: Store) -> None:

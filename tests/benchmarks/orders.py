@@ -24,10 +24,12 @@ import aiohttp
 
 from curator.formats.read import read
 from curator.judges.tokenizer import JudgeTokenizer
+from curator.options import Reading
 from curator.pair import Order, Pair
 from curator.prefixes import best_prefix_cache
 from curator.prompts import Question
 from curator.recipes import load_template
+from curator.sources import source_rows
 from tests.benchmarks.prefix import DATA, FLAGS, tiny
 from tests.sglang_cpu import server
 
@@ -60,7 +62,7 @@ def groups(path: Path, count: int, model: Path) -> list[list[tuple[str, list[int
     """For each prompt of a file its questions, as (response shown first, token ids)."""
     tokenizer, template = JudgeTokenizer.load(str(model)), load_template("chat")
     found: dict[str, list[tuple[str, list[int]]]] = {}
-    for pair in islice(read(str(path)), count):
+    for pair in islice(read(source_rows(str(path)), Reading()), count):
         if isinstance(pair, Pair):
             for first, second in ((pair.response_a, pair.response_b), (pair.response_b, pair.response_a)):
                 ids = tokenizer.encode(template, Question("", Order.AB, pair.prompt, first, second))

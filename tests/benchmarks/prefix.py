@@ -19,10 +19,12 @@ from pathlib import Path
 
 from curator.formats.read import read
 from curator.judges.tokenizer import JudgeTokenizer
+from curator.options import Reading
 from curator.pair import Order, Pair
 from curator.prefixes import PrefixCache, best_prefix_cache
 from curator.prompts import Question
 from curator.recipes import load_template
+from curator.sources import source_rows
 from curator.store import open_store
 from tests.conftest import ROOT, SHARED
 from tests.sglang_cpu import server
@@ -73,7 +75,7 @@ def _rows(path: Path, source: Path, count: int) -> Path:
 def best_possible(path: Path, model: Path) -> PrefixCache:
     """What the pairs of a file cost a server that forgets nothing and is asked one prompt at a time."""
     tokenizer, template = JudgeTokenizer.load(str(model)), load_template("chat")
-    distinct = {pair.pair_id: pair for pair in read(str(path)) if isinstance(pair, Pair)}
+    distinct = {pair.pair_id: pair for pair in read(source_rows(str(path)), Reading()) if isinstance(pair, Pair)}
     return best_prefix_cache(
         [
             tokenizer.encode(template, Question(pair_id, Order.AB, pair.prompt, first, second))

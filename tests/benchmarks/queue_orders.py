@@ -41,7 +41,7 @@ def made_up(count: int) -> Iterator[Pair]:
         far = random.integers(0, 20_000, 60)
         text = words[np.where(random.random(150) < 0.6, np.resize(near, 150), np.resize(far, 150))]
         prompt, a, b = " ".join(text[:40]), " ".join(text[40:95]), " ".join(text[95:])
-        yield Pair((Message("user", f"{i} {prompt}"),), a, b, None, f"p{i}", {}, "raw.jsonl", i + 1)
+        yield Pair((Message("user", f"{i} {prompt}"),), a, b, (), f"p{i}", {}, "raw.jsonl", i + 1)
 
 
 def make_store(path: Path, count: int) -> None:

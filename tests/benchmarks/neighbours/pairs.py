@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from curator.formats.read import read
+from curator.options import Reading
 from curator.pair import Message, Order, Pair
 from curator.prompts import Question, Template
 from curator.recipes import load_template
+from curator.sources import source_rows
 
 FILES = ("prd_vicuna80", "pandalm", "rmbench", "llmbar", "prd_lfqa", "hhh")
 
@@ -24,7 +26,7 @@ def usable(data: Path) -> Iterator[tuple[Pair, dict[str, str]]]:
     for name in FILES:
         path = data / f"{name}.jsonl"
         rows = path.read_text(encoding="utf-8").splitlines()
-        for pair in read(str(path)):
+        for pair in read(source_rows(str(path)), Reading()):
             if not isinstance(pair, Pair):
                 continue
             texts = pair.prompt_id, frozenset((pair.response_a, pair.response_b))
