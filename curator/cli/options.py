@@ -208,7 +208,8 @@ reading = together(
     option("--criterion", metavar="NAME", help="Which verdict is meant, where rows have several."),
     option(
         "--pairs", "pairing", metavar="POLICY", default="all", show_default=True,
-        help="Which responses are compared where a prompt has more than two.",
+        help="Which responses are compared where a prompt has more than two: all; adjacent (neighbours by score, or in "
+        "the file); best-worst (by score); random:K (K pairs a prompt); tournament (some rounds, drawn beforehand).",
     ),
     option("--pairs-seed", default="0", show_default=True, help="Seed of what --pairs leaves to chance."),
     option("--ignore-labels", is_flag=True, help="Take no labels from the rows: judge them as if they had none."),

@@ -34,7 +34,7 @@ def _responses(result: dict[str, Any], made: str) -> str:
     found = result["responses"]
     if found is None:
         return made
-    same = f", {found['identical']:,} pairs of one text left out" if found["identical"] else ""
+    same = f"; repeated texts: {found['identical']:,}" if found["identical"] else ""
     used = (
         f"{result['rows'] - result['rejected']:,} with {found['responses']:,} responses to {found['prompts']:,} prompts"
     )

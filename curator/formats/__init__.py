@@ -9,10 +9,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from curator.errors import InputError
-from curator.formats import canonical, chosen_rejected
+from curator.formats import (
+    canonical,
+    chosen_rejected,
+    helpsteer2_ratings,
+    model_outputs,
+    nectar,
+    responses,
+    ultrafeedback,
+)
 from curator.formats.base import Format
 
-FORMATS: dict[str, Format] = {module.FORMAT.name: module.FORMAT for module in (canonical, chosen_rejected)}
+_MODULES = (canonical, chosen_rejected, responses, model_outputs, ultrafeedback, nectar, helpsteer2_ratings)
+
+FORMATS: dict[str, Format] = {module.FORMAT.name: module.FORMAT for module in _MODULES}
 
 
 class UnknownFormat(InputError):
@@ -27,7 +37,11 @@ def detect(row: Mapping[str, Any], file: str) -> Format:
         InputError: more than one does.
     """
     keys = frozenset(row)
-    fitting = [entry for entry in FORMATS.values() if entry.required <= keys and entry.fits(row)]
+    fitting = [
+        entry
+        for entry in FORMATS.values()
+        if entry.required <= keys | {entry.aliases[key] for key in entry.aliases.keys() & keys} and entry.fits(row)
+    ]
     # A format whose fields are some of another's is not meant where all of the other's are there.
     fitting = [one for one in fitting if not any(one.required < other.required for other in fitting)]
     if len(fitting) == 1:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from curator.pair import Candidates, Message, Pair, Verdict, Vote, content_id
@@ -33,6 +34,7 @@ class Format:
             that has them all is of the other.
         convert: makes a pair, or candidates, of a row that matches the schema; raises `BadRow` for what a schema cannot
             say.
+        aliases: other names of required fields, each with the one that it stands for.
         fits: tells formats of the same fields apart, by the values of a first row.
         criteria: names of the verdicts that a row has, where it has several; the user must choose one, or the first
             is meant if `default_criterion`.
@@ -49,6 +51,7 @@ class Format:
     default_criterion: bool = False
     gather: bool = False
     labelled_by: str = "people"
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 class BadRow(ValueError):
@@ -79,6 +82,11 @@ def source_id(row: Mapping[str, Any], field: str = "id") -> str | None:
 def rest(row: Mapping[str, Any], *used: str) -> dict[str, Any]:
     """The fields that curator does not use, kept as metadata."""
     return {key: value for key, value in row.items() if key not in used}
+
+
+def score(value: object) -> float | None:
+    """A number as a score; None where there is none, or one that is no finite number (Parquet holds NaN)."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def ranked_pair(

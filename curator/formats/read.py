@@ -1,4 +1,4 @@
-"""Makes pairs of raw rows as they come: every row becomes pairs or a reject, and memory does not grow with the file."""
+"""Makes pairs of raw rows as they come: every row becomes pairs or a reject, and few bytes a row are held."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from curator.errors import InputError
 from curator.files import Reject, Row
 from curator.formats import FORMATS, UnknownFormat, detect
 from curator.formats.base import At, BadRow, Format
+from curator.formats.gathering import Gathered, paired
 from curator.options import Reading
 from curator.pair import Candidates, Pair
-from curator.pairing import pairs_of
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class Seen:
         format: the format that was chosen or recognised; None until a row fits.
         rows: rows of which pairs were made.
         prompts, responses: of rows that had more than two responses, or one each.
-        identical: pairs of responses of one text, which were not made.
+        identical: of the responses, those that repeat another's text to the same prompt; each text is paired once.
     """
 
     format: Format | None = None
@@ -47,24 +47,26 @@ def read(rows: Iterable[Row | Reject], reading: Reading, seen: Seen | None = Non
             raise InputError(f"no raw format is named {reading.input_format!r}; there are: {', '.join(FORMATS)}")
         seen.format = FORMATS[reading.input_format]
     unknown: UnknownFormat | None = None
-    for row in rows:
-        if isinstance(row, Reject):
-            yield row
-            continue
-        if seen.format is None:
-            try:
-                seen.format = detect(row.values, row.file)
-            except UnknownFormat as error:
-                # One bad row is a reject wherever it stands; that no row at all fits is said at the end.
-                unknown = unknown or error
-                yield row.reject("row", "has the fields of no known format")
+    with Gathered() as gathered:
+        for row in rows:
+            if isinstance(row, Reject):
+                yield row
                 continue
-        yield from _pairs(row, seen.format, reading, seen)
+            if seen.format is None:
+                try:
+                    seen.format = detect(row.values, row.file)
+                except UnknownFormat as error:
+                    # One bad row is a reject wherever it stands; that no row at all fits is said at the end.
+                    unknown = unknown or error
+                    yield row.reject("row", "has the fields of no known format")
+                    continue
+            yield from _pairs(row, seen.format, reading, seen, gathered)
+        yield from gathered.pairs(reading, seen)
     if seen.format is None and unknown is not None:
         raise unknown
 
 
-def _pairs(row: Row, chosen: Format, reading: Reading, seen: Seen) -> Iterator[Pair | Reject]:
+def _pairs(row: Row, chosen: Format, reading: Reading, seen: Seen, gathered: Gathered) -> Iterator[Pair | Reject]:
     if bad := row.check(chosen.schema):
         yield bad
         return
@@ -73,6 +75,11 @@ def _pairs(row: Row, chosen: Format, reading: Reading, seen: Seen) -> Iterator[P
     except BadRow as error:
         yield row.reject(error.field, error.reason)
         return
+    if isinstance(made, Candidates):
+        if chosen.gather:
+            gathered.add(row, made)
+        else:
+            yield from paired(made, [row], reading, seen)
+        return
     seen.rows += 1
-    for pair in pairs_of(made, reading.pairing) if isinstance(made, Candidates) else (made,):
-        yield replace(pair, votes=()) if reading.ignore_labels else pair
+    yield replace(made, votes=()) if reading.ignore_labels else made

@@ -36,8 +36,8 @@ class Ingested:
 
     Attributes:
         rows: rows of which pairs were made; with `rejected` all there are.
-        responses: where rows hold several responses or one each: how many `prompts`, `responses`, and pairs of
-            `identical` ones, which were not made; else None, and pairs + duplicates = rows.
+        responses: where rows hold several responses or one each: how many `prompts` and `responses` gave pairs, and how
+            many of these are `identical` to another; else None, and pairs + duplicates = rows.
     """
 
     added: Added
