@@ -1,6 +1,7 @@
 """curator's own data sets, read back: `chosen`, `rejected`, and by `pair_id` the sides on which they stood.
 
-Labels that were set by judges come back as those of an annotator of that name, never as a person's.
+Only what people said is a label again. What a judge said is kept beside the pair, as `auto_label`: a threshold that was
+set on it would promise agreement with a judge.
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ from curator.pair import Pair, Verdict
 
 _SETS = key_sets("pair_id", "label_source")[:2]
 
-AUTO = "curator (auto)"
-"""The annotator of an auto label."""
-
 
 def _convert(row: Mapping[str, Any], at: At) -> Pair:
     pair = convert(row, at)
@@ -26,17 +24,15 @@ def _convert(row: Mapping[str, Any], at: At) -> Pair:
         if strength < 0:
             raise BadRow("strength", "is below 0")
         vote = replace(vote, strength=strength)
-    vote = replace(vote, annotator=AUTO if row["label_source"] == "auto" else None)
     swapped = replace(pair, response_a=pair.response_b, response_b=pair.response_a)
     if row["pair_id"] == swapped.pair_id:
         pair, vote = swapped, replace(vote, verdict=Verdict.B if vote.verdict is Verdict.A else Verdict.A)
     metadata = dict(pair.metadata)
     if row["pair_id"] == pair.pair_id:
         del metadata["pair_id"]
-    return replace(pair, votes=(vote,), metadata=metadata)
+    if row["label_source"] == "human":
+        return replace(pair, votes=(vote,), metadata=metadata)
+    return replace(pair, votes=(), metadata=metadata | {"auto_label": vote.verdict.value})
 
 
-FORMAT = Format(
-    "curated", "chosen_rejected", _SETS[0], _convert, also=_SETS[1:],
-    labelled_by="people, and by judges where label_source is auto",
-)  # fmt: skip
+FORMAT = Format("curated", "chosen_rejected", _SETS[0], _convert, also=_SETS[1:])

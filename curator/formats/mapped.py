@@ -11,6 +11,7 @@ from curator.errors import InputError
 from curator.files import Row
 from curator.formats.base import At, BadRow, Format, ranked_pair, rest, source_id
 from curator.formats.transcripts import answers
+from curator.names import annotator_name
 from curator.options import Reading
 from curator.pair import Pair, Verdict, Vote
 from curator.resources import first_error
@@ -118,7 +119,7 @@ def _convert(
         got.get("prompt"), got[sides[0]], got[sides[1]], names, prompt_field=prompt_field, system=got.get("system")
     )
     strength = _strength(got["strength"], paths["strength"]) if got.get("strength", "") != "" else None
-    who = str(got["annotator"]) if got.get("annotator", "") != "" else None
+    who = annotator_name(str(got.get("annotator", ""))) or None
     metadata = rest(row, *paths.values()) | read.more
     own_id = source_id(got)
     if sides[0] == "chosen":

@@ -48,7 +48,7 @@ def answers(
         system: text of a system message that belongs before the prompt; None or empty: none.
 
     Raises:
-        BadRow: they share no prompt, or do not part in one message of the assistant each.
+        BadRow: they share no prompt, or do not differ in one message of the assistant each.
     """
     if isinstance(prompt, str) and not prompt.strip():
         raise BadRow(prompt_field, "is empty")
@@ -83,7 +83,7 @@ def _whole(given: tuple[Message, ...], prompt: Turns | None, side: Turns, name: 
 def part(
     first: tuple[Message, ...], second: tuple[Message, ...], fields: tuple[str, str], prompt_field: str
 ) -> tuple[tuple[Message, ...], tuple[str, str], dict[str, Any]]:
-    """Two transcripts as the turns that they share, which are the prompt, and the two messages in which they part.
+    """Two transcripts as the turns that they share, which are the prompt, and the two messages in which they differ.
 
     Returns:
         Prompt, texts, and what the two messages hold beside their texts.
@@ -93,9 +93,9 @@ def part(
     shared = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(first, second, strict=False)))
     more: dict[str, Any] = {}
     texts = []
-    for name, rest in zip(fields, (first[shared:], second[shared:]), strict=True):
+    for name, rest, other in zip(fields, (first[shared:], second[shared:]), reversed(fields), strict=True):
         if len(rest) != 1 or rest[0].role != "assistant":
-            raise BadRow(name, "must part from the other side in one message of the assistant, the last")
+            raise BadRow(name, f"must differ from {other} in its last message alone, one of the assistant")
         texts.append(_text(rest[0], name, more))
     if not shared:
         raise BadRow(prompt_field, "is not to be told: the two sides share no message")
@@ -108,7 +108,7 @@ def part(
 def _text(answer: Message, name: str, more: dict[str, Any]) -> str:
     rest = json.loads(answer.more) if answer.more else {}
     if rest.keys() & {"tool_calls", "function_call"}:
-        raise BadRow(name, "is a call of a tool: only responses in text can be compared")
+        raise BadRow(name, "calls a tool: only responses in text can be compared")
     if not answer.content.strip():
         raise BadRow(name, "is empty")
     if rest:
