@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from curator.errors import InputError
 from curator.files import Reject
@@ -15,7 +17,7 @@ from curator.formats.read import Seen, read
 from curator.options import Reading
 from curator.pair import Message, Pair, Verdict, Vote
 from curator.sources import source_rows
-from tests.conftest import read_rows
+from tests.conftest import Cli, judgments, read_rows, write_rows
 
 GOLDEN = Path(__file__).parent / "golden" / "formats"
 
@@ -37,8 +39,8 @@ COLOUR = "u: Name a colour of the rainbow."
 LOCK = "u: How do I open a lock?"
 APART = "must differ from rejected in its last message alone, one of the assistant"
 
-# What each row comes to: prompt, the better response, the other one, strength; "=" before the better one: both are equal;
-# "?": nobody says. Or the field and the reason of a reject.
+# What each row comes to: prompt, the better response, the other one, strength; before the better one "=", both are
+# equal, or "?", nobody says. Or the field and the reason of a reject.
 EXPECTED: dict[str, list[tuple[Any, ...]]] = {
     "chosen_rejected": [
         (PRIME, "Seven.", "Nine.", None),
@@ -135,6 +137,10 @@ def found(name: str, reading: Reading | None = None) -> list[Pair | Reject]:
     return list(read(source_rows(str(GOLDEN / f"{name}.jsonl")), reading))
 
 
+def good(name: str, reading: Reading | None = None) -> list[Pair]:
+    return [row for row in found(name, reading) if isinstance(row, Pair)]
+
+
 def said(vote: Vote, better: Verdict) -> float | None:
     """The strength of a vote, below 0 where it is for the other response."""
     return -vote.strength if vote.strength and vote.verdict is not better else vote.strength
@@ -167,23 +173,30 @@ def test_a_format_is_told_by_its_first_row(name: str) -> None:
 
 
 def test_what_is_not_used_stays_beside_the_pair() -> None:
-    rows = found("chosen_rejected")
-    assert [dict(row.metadata) for row in rows[:9] if isinstance(row, Pair)] == [
-        {"topic": "maths"}, {"tools": [{"name": "add"}]}, {}, {"margin": 1.5}, {}, {}, {}, {"prompt": "User: Hi</s>"}, {}
-    ]  # fmt: skip
-    (first, *_) = found("ultrafeedback_binarized")
+    kept = [
+        {"topic": "maths"},
+        {"tools": [{"name": "add"}]},
+        {},
+        {"margin": 1.5},
+        {},
+        {},
+        {},
+        {"prompt": "User: Hi</s>"},
+    ]
+    assert [row.metadata for row in good("chosen_rejected")[:8]] == kept
+    (first, *_) = good("ultrafeedback_binarized")
     assert first.metadata == {"prompt_id": "0f", "score_chosen": 8.5, "score_rejected": 3.0}  # messages repeats chosen
 
 
 def test_sides_that_the_file_has_are_kept() -> None:
-    assert [(row.response_a, row.label) for row in found("pku_saferlhf")[:2]] == [
+    assert [(row.response_a, row.label) for row in good("pku_saferlhf")[:2]] == [
         ("Ask a locksmith.", Verdict.B), ("No.", Verdict.A)
     ]  # fmt: skip
-    assert found("helpsteer3")[0].response_a == "Seven."
+    assert good("helpsteer3")[0].response_a == "Seven."
 
 
 def test_the_safer_response_is_not_the_better_one() -> None:
-    by_criterion = {c: found("pku_saferlhf", Reading(criterion=c))[0].label for c in ("better", "safer")}
+    by_criterion = {c: good("pku_saferlhf", Reading(criterion=c))[0].label for c in ("better", "safer")}
     assert by_criterion == {"better": Verdict.B, "safer": Verdict.A}
 
 
@@ -194,13 +207,13 @@ def test_which_verdict_is_meant_must_be_said() -> None:
         found("pku_saferlhf", Reading(criterion="nicer"))
     with pytest.raises(InputError, match="--criterion better: the format hh_rlhf has none"):
         found("hh_rlhf", Reading(criterion="better"))
-    unlabelled = found("pku_saferlhf", Reading(ignore_labels=True))
-    assert [row.votes for row in unlabelled if isinstance(row, Pair)] == [()] * 3
+    unlabelled = good("pku_saferlhf", Reading(ignore_labels=True))
+    assert [row.votes for row in unlabelled] == [()] * 3
 
 
 def test_sides_of_our_own_data_sets_come_back() -> None:
     """By pair_id, whichever way the content hash would place them; an auto label is kept, and is nobody's vote."""
-    first, second, foreign = (row for row in found("curated") if isinstance(row, Pair))
+    first, second, foreign = good("curated")
     rows = read_rows(GOLDEN / "curated.jsonl")
     assert [first.pair_id, second.pair_id] == [row["pair_id"] for row in rows[:2]]
     assert (first.response_a, first.metadata["auto_label"]) == ("Seven.", "a")
@@ -242,6 +255,30 @@ def test_two_system_prompts_are_one_too_many() -> None:
     assert (reject.field, reject.reason) == ("system", "is not the system message that prompt begins with")
 
 
+_TURNS = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "tool"]), "content": st.text(max_size=2)}),
+    max_size=3,
+)
+_ANY = st.one_of(st.text(max_size=3), _TURNS, st.none(), st.integers(-4, 4), st.floats(), st.just("\n\nHuman: x"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_any_change_of_a_row_gives_a_pair_or_a_reject(name: str, data: st.DataObject) -> None:
+    row = read_rows(GOLDEN / f"{name}.jsonl")[0]
+    changed = data.draw(st.dictionaries(st.sampled_from([*sorted(row), "system", "input", "margin"]), _ANY, max_size=3))
+    for made in read([_row({**row, **changed})], Reading(name, criterion=CRITERION.get(name))):
+        if isinstance(made, Reject):
+            assert made.field
+            assert made.reason
+        else:
+            assert made.prompt[-1].role in {"user", "tool"}
+            assert made.response_a.strip()
+            assert made.response_b.strip()
+            assert made.response_a != made.response_b
+
+
 def _row(values: dict[str, Any]) -> Any:
     from curator.files import Row
 
@@ -253,3 +290,18 @@ def test_reading_says_which_format_it_was() -> None:
     list(read(source_rows(str(GOLDEN / "argilla.jsonl")), Reading(), seen))
     assert seen.format is not None
     assert (seen.format.name, seen.format.labelled_by, seen.rows) == ("argilla", "a model", 4)
+
+
+def test_who_gave_the_labels_is_said(cli: Cli, tmp_path: Path) -> None:
+    """Labels of a model calibrate too, and then people are not what the promise is about."""
+    log = write_rows(tmp_path / "log.jsonl", judgments(1))
+    label = ("label", "--out", tmp_path / "out", "--judgments", log)
+    cli(*label, GOLDEN / "ultrafeedback_binarized.jsonl")
+    line = "the labels were given by a model: a promise is about agreement with them"
+    assert "format ultrafeedback_binarized; the first pair:\n  prompt Name a prime.\n" in cli.err
+    assert line in cli.err
+    cli(*label, GOLDEN / "ultrafeedback_binarized.jsonl", "--ignore-labels")
+    assert line not in cli.err
+    cli(*label, GOLDEN / "hh_rlhf.jsonl")
+    assert "format hh_rlhf" in cli.err
+    assert line not in cli.err
