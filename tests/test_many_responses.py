@@ -214,9 +214,7 @@ _ANY = st.recursive(
     lambda x: st.lists(x, max_size=2) | st.dictionaries(st.sampled_from(["text", "answer", "rank", "response"]), x),
     max_leaves=5,
 )
-_FIELDS = sorted(
-    {name for entry in FORMATS.values() for name in entry.required | entry.aliases.keys()} | {"scores", "id"}
-)
+_FIELDS = sorted({name for entry in FORMATS.values() for name in entry.required.union(*entry.also)} | {"scores", "id"})
 
 
 @pytest.mark.parametrize("name", ["helpsteer2_ratings", "model_outputs", "nectar", "responses", "ultrafeedback"])

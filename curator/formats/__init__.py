@@ -10,17 +10,45 @@ from typing import Any
 
 from curator.errors import InputError
 from curator.formats import (
+    argilla,
     canonical,
     chosen_rejected,
+    curated,
+    helpsteer2_preference,
     helpsteer2_ratings,
+    helpsteer3,
+    hh_rlhf,
     model_outputs,
     nectar,
+    pku_saferlhf,
     responses,
+    rewardbench,
+    rewardbench2,
+    skywork,
     ultrafeedback,
+    ultrafeedback_binarized,
 )
 from curator.formats.base import Format
 
-_MODULES = (canonical, chosen_rejected, responses, model_outputs, ultrafeedback, nectar, helpsteer2_ratings)
+_MODULES = (
+    canonical,
+    chosen_rejected,
+    curated,
+    hh_rlhf,
+    ultrafeedback_binarized,
+    argilla,
+    skywork,
+    rewardbench,
+    rewardbench2,
+    pku_saferlhf,
+    helpsteer2_preference,
+    helpsteer3,
+    responses,
+    model_outputs,
+    ultrafeedback,
+    nectar,
+    helpsteer2_ratings,
+)
 
 FORMATS: dict[str, Format] = {module.FORMAT.name: module.FORMAT for module in _MODULES}
 
@@ -37,13 +65,10 @@ def detect(row: Mapping[str, Any], file: str) -> Format:
         InputError: more than one does.
     """
     keys = frozenset(row)
-    fitting = [
-        entry
-        for entry in FORMATS.values()
-        if entry.required <= keys | {entry.aliases[key] for key in entry.aliases.keys() & keys} and entry.fits(row)
-    ]
+    known_by = {entry.name: entry.known_by(keys) for entry in FORMATS.values()}
+    found = {name: fields for name, fields in known_by.items() if fields is not None and FORMATS[name].fits(row)}
     # A format whose fields are some of another's is not meant where all of the other's are there.
-    fitting = [one for one in fitting if not any(one.required < other.required for other in fitting)]
+    fitting = [FORMATS[name] for name, fields in found.items() if not any(fields < other for other in found.values())]
     if len(fitting) == 1:
         return fitting[0]
     known = "; ".join(f"{entry.name} ({', '.join(sorted(entry.required))})" for entry in FORMATS.values())

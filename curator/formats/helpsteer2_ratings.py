@@ -5,32 +5,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from curator.formats.base import At, BadRow, Format, rest, score
-from curator.pair import Candidates, Message, Response
+from curator.formats.base import At, Format, rest, score
+from curator.formats.transcripts import tagged
+from curator.pair import Candidates, Response
 
 _CRITERIA = ("helpfulness", "correctness", "coherence")
 _MARKS = (*_CRITERIA, "complexity", "verbosity")
-_TURN = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
-
-
-def _conversation(text: str) -> tuple[Message, ...]:
-    """The user's first turn, and behind marks the others."""
-    first, *turns = _TURN.split(text)
-    said = [Message("user", first)]
-    said += [Message(who.lower(), words) for who, words in zip(turns[::2], turns[1::2], strict=True)]
-    if said[-1].role != "user":
-        raise BadRow("prompt", "ends with a turn of the assistant's")
-    return tuple(said)
 
 
 def _convert(row: Mapping[str, Any], at: At) -> Candidates:
     marks = {name: row[name] for name in _MARKS if name in row}
     return Candidates(
-        prompt=_conversation(row["prompt"]),
+        prompt=tagged(row["prompt"]),
         responses=(Response(row["response"], None, score(row[at.criterion or _CRITERIA[0]]), marks),),
         metadata=rest(row, "prompt", "response", *_MARKS),
         file=at.file,

@@ -7,6 +7,7 @@ anywhere in the file.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 from curator.formats.base import At, Format, conversation, rest, source_id
@@ -27,7 +28,6 @@ def _convert(row: Mapping[str, Any], at: At) -> Candidates:
     )
 
 
-FORMAT = Format(
-    "model_outputs", "model_outputs", frozenset(_ALIASES.values()), _convert,
-    gather=True, labelled_by="", aliases=_ALIASES,
-)  # fmt: skip
+_NAMES, *_OTHERS = (frozenset(names) for names in product(*((name, alias) for alias, name in _ALIASES.items())))
+
+FORMAT = Format("model_outputs", "model_outputs", _NAMES, _convert, gather=True, labelled_by="", also=tuple(_OTHERS))

@@ -122,6 +122,8 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, 
                 if not first:
                     first.append(str(row))
                 file.write(orjson.dumps(asdict(row)) + b"\n")
+            if role == "calibration" or not options.calibration:
+                _need_fields(options, seen)
 
         total = None if limit is not None else _size(options)
         with progress.bar("reading", " rows" if total is None else "B", total) as advance:
@@ -136,6 +138,15 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, 
     return {role: _ingested(one, seen[role], rejected[role]) for role, one in added.items()}
 
 
+def _need_fields(options: LabelOptions, seen: dict[str, Seen]) -> None:
+    """Raises InputError if `--map` names a field that no row of any file has."""
+    roles = ("pool", "calibration") if options.calibration else ("pool",)
+    absent = frozenset.intersection(*(seen[role].absent for role in roles))
+    for name, path in options.reading.fields:
+        if path in absent:
+            raise InputError(f"--map {name}={path}: no row has that field")
+
+
 def _ingested(added: Added, seen: Seen, rejected: int) -> Ingested:
     responses = {"prompts": seen.prompts, "responses": seen.responses, "identical": seen.identical}
     return Ingested(added, seen.rows, rejected, responses if seen.prompts else None)
@@ -147,12 +158,14 @@ def _example(pair: Pair, form: Format | None) -> str:
     texts = {"prompt": pair.prompt[-1].content, "a": pair.response_a, "b": pair.response_b, "label": said or "none"}
     lines = [f"format {form.name if form else '?'}; the first pair:"]
     lines += [f"  {name:7}{one_line(text, 100)}" for name, text in texts.items()]
+    if form and pair.votes and form.labelled_by not in {"people", ""}:
+        lines.append(f"  the labels were given by {form.labelled_by}: a promise is about agreement with them")
     return "\n".join(lines)
 
 
 def _labelled(pairs: Iterable[Pair]) -> Iterator[Pair]:
     for pair in pairs:
-        if pair.label is None:
+        if not pair.votes:
             raise InputError(f"{pair.file}, line {pair.line}: label is missing; every row of --calibration needs one")
         yield pair
 
