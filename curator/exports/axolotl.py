@@ -21,7 +21,7 @@ def _misfits(examples: Examples) -> Reasons:
 
 
 def _entry(split: str) -> str:
-    return f"""  - path: .
+    return f"""  - path: data
     split: {split}
     type: chat_template.default
     field_messages: prompt
@@ -53,5 +53,5 @@ output_dir: dpo-model
     }
 
 
-AXOLOTL = Export((PROMPT, *DPO), preference, misfits=_misfits, files=_files, extra=False)
+AXOLOTL = Export((PROMPT, *DPO), preference, tools=False, misfits=_misfits, files=_files, extra=False)
 """No extra columns at all: axolotl hands all it finds on to the trainer."""

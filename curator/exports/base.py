@@ -129,7 +129,8 @@ class Export:
         columns: those that the trainer reads.
         rows: their values, of some examples; "margin" is one of "target" and "strength" (`Wanted.margin`).
         copies: rows of an example.
-        misfits: the examples that the format cannot hold, by reason; they are left out and counted.
+        tools: whether the trainer reads a column of tools; else examples with tools are left out and counted.
+        misfits: other examples that the format cannot hold, by reason; left out and counted as well.
         files: name and text of the trainer's configuration files, which are meant to be used from the folder.
         extra: whether the columns of `EXTRA` are written too, unless the fewest are wanted.
         jsonl: JSON Lines in place of Parquet.
@@ -138,6 +139,7 @@ class Export:
     columns: tuple[Column, ...]
     rows: Callable[[Examples, str], Mapping[str, pa.Array]]
     copies: int = 1
+    tools: bool = True
     misfits: Callable[[Examples], Reasons] = tool_calls
     files: Callable[[Facts, Mapping[str, Split]], Mapping[str, str]] = lambda facts, splits: {}
     extra: bool = True
@@ -146,9 +148,14 @@ class Export:
     def schema(self, minimal: bool, tools: bool) -> tuple[Column, ...]:
         """Every column that is written: `tools` only where some example has them, the extra ones unless unwanted."""
         columns = self.columns
-        if tools and all(column.name != "tools" for column in columns):
+        if tools and self.tools and all(column.name != "tools" for column in columns):
             columns += (TOOLS,)
         return columns if minimal or not self.extra else columns + EXTRA
+
+    def unfit(self, examples: Examples) -> Reasons:
+        """Every example that the format cannot hold, by reason."""
+        own = self.misfits(examples)
+        return own if self.tools else [*own, ("tools", examples["tools"].is_valid().to_numpy(zero_copy_only=False))]
 
     def table(self, examples: Examples, columns: tuple[Column, ...], margin: str) -> pa.Table:
         """The rows of some examples."""

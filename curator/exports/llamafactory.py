@@ -53,8 +53,8 @@ def _in_turn(roles: list[str]) -> bool:
 
 def _entry(split: str) -> dict[str, Any]:
     return {
-        # Not a script: a folder that it opens by its card, with both splits, where "file_name" takes one for all.
-        "script_url": ".",
+        # Not a script: a folder of which `datasets` makes splits, where "file_name" would take all files for one.
+        "script_url": "data",
         "split": split,
         "formatting": "sharegpt",
         "ranking": True,

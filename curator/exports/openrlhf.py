@@ -18,9 +18,9 @@ def _rows(examples: Examples, margin: str) -> Mapping[str, pa.Array]:
 
 
 def _files(facts: Facts, splits: Mapping[str, Split]) -> dict[str, str]:
-    evaluation = " \\\n  --eval.dataset . --eval.split test" if "test" in splits else ""
+    evaluation = " \\\n  --eval.dataset data --eval.split test" if "test" in splits else ""
     common = f"""  --model.model_name_or_path {EXAMPLE_MODEL} \\
-  --data.dataset . --data.dataset_split train{evaluation} \\
+  --data.dataset data --data.dataset_split train{evaluation} \\
   --data.apply_chat_template --data.prompt_key prompt --data.chosen_key chosen --data.rejected_key rejected \\
   --data.max_len 2048"""
     loss, about = "", facts.sentence
@@ -40,4 +40,4 @@ def _files(facts: Facts, splits: Mapping[str, Split]) -> dict[str, str]:
     }
 
 
-OPENRLHF = Export((PROMPT, *DPO, MARGIN), _rows, files=_files)
+OPENRLHF = Export((PROMPT, *DPO, MARGIN), _rows, tools=False, files=_files)

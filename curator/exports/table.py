@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curator.exports.base import EXTRA, TOOLS, Column, Examples, Export
 
@@ -22,13 +23,15 @@ _COLUMNS = (
     TOOLS,
     Column("rationale", pa.string(), "the judge's reason, asked for after its verdict; null where nobody asked"),
     Column("metadata", pa.string(), "every field of the raw row that curator does not use, as JSON"),
-    Column("file", pa.string(), "the raw file"),
+    Column("file", pa.string(), "name of the raw file"),
     Column("line", pa.int64(), "the row in it"),
 )
 
 
 def _rows(examples: Examples, margin: str) -> Mapping[str, pa.Array]:
-    return {"chosen": examples.chosen, "rejected": examples.rejected}
+    # A path tells more about a machine than a data set should.
+    names = pc.replace_substring_regex(examples["file"], r"^.*[/\\]", "")
+    return {"chosen": examples.chosen, "rejected": examples.rejected, "file": names}
 
 
 PARQUET = Export(_COLUMNS, _rows, misfits=lambda examples: [], extra=False)

@@ -65,7 +65,7 @@ def _configuration(command: str, settings: str, splits: Mapping[str, Split]) -> 
     evaluation = "dataset_test_split: test\neval_strategy: epoch\n" if "test" in splits else ""
     text = f"""# In this folder: trl {command} --config trl-{command}.yaml
 model_name_or_path: {EXAMPLE_MODEL}  # the model to train: name yours
-dataset_name: .
+dataset_name: data
 dataset_train_split: train
 {evaluation}{settings}per_device_train_batch_size: 2
 gradient_accumulation_steps: 8

@@ -87,7 +87,7 @@ def write_export(
 def _fitting(examples: Examples, export: Export, left_out: Counter[str]) -> Examples:
     """The examples that the format can hold; the others are counted, each for the first reason."""
     fits = np.ones(len(examples), dtype=bool)
-    for reason, these in export.misfits(examples):
+    for reason, these in export.unfit(examples):
         if count := int(np.count_nonzero(fits & these)):
             left_out[reason] += count
         fits &= ~these
