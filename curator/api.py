@@ -10,7 +10,7 @@ from typing import Any, Literal
 from curator import pipeline
 from curator.combining import Combine, Missing, Panel
 from curator.conformal import Guarantee, exact
-from curator.options import GROUP_MIN, LabelOptions, Reading, Rule, Ties, Votes, default_out, judge_choices
+from curator.options import GROUP_MIN, LabelOptions, Reading, Rule, Ties, Votes, Wanted, default_out, judge_choices
 from curator.pairing import parse_pairing
 from curator.progress import Progress
 from curator.signals import Signal
@@ -51,6 +51,7 @@ def label(
     limit: int | None = None,
     audit: float = 0.0,
     rationale: bool = False,
+    exports: Sequence[str | Wanted] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Label raw pairs; see `curator label --help` for what each argument means.
@@ -104,6 +105,7 @@ def label(
         limit=limit,
         audit=audit,
         rationale=rationale,
+        exports=tuple(one if isinstance(one, Wanted) else Wanted(one) for one in exports),
     )
     return pipeline.label(options, progress or Progress())
 

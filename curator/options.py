@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -176,6 +177,7 @@ class Wanted:
         only: "auto" or "human"; None: both.
         min_strength: rows of which the stated or calibrated preference is weaker are left out.
         where: a condition in SQL over the columns of the view `example`.
+        margin: what the column `margin` for reward models holds: "target", the log-odds of p_target, or "strength".
     """
 
     to: str = "trl"
@@ -184,6 +186,15 @@ class Wanted:
     only: str | None = None
     min_strength: float = 0.0
     where: str | None = None
+    margin: str = "target"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.test < 1:
+            raise ValueError(f"the test split is a share of the prompts, at least 0 and below 1, not {self.test}")
+        if not 0 <= self.min_strength < math.inf:
+            raise ValueError(f"the least strength is a number from 0 up, not {self.min_strength}")
+        if self.only not in {None, "auto", "human"} or self.margin not in {"target", "strength"}:
+            raise ValueError(f"no such choice: {self.only or ''} {self.margin}")
 
 
 @dataclass(frozen=True, slots=True)

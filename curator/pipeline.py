@@ -12,10 +12,12 @@ import orjson
 
 from curator import __version__
 from curator.errors import Interrupted, StoreError
+from curator.exports.base import Facts
 from curator.exports.card import dataset_card
-from curator.exports.trl import write_dataset
+from curator.exports.registry import EXPORTS
+from curator.exports.writing import write_export
 from curator.files import require_dataset_folder, require_readable, whole_file
-from curator.options import LabelOptions, Rule
+from curator.options import LabelOptions, Rule, Wanted
 from curator.progress import Progress
 from curator.steps.agreeing import Groups, folder_names
 from curator.steps.deciding import Decided, decide, latest_rule
@@ -30,7 +32,7 @@ from curator.steps.unchanged import LastRun
 from curator.store import Store, open_store, views
 from curator.store.agreement import keep_only
 from curator.store.audits import draw_audit
-from curator.store.dataset import dataset, dataset_counts
+from curator.store.dataset import dataset, examples
 from curator.store.judgments import add_judge, latest_judge
 from curator.store.labels import draw_for_calibration, drawn_without_label
 
@@ -69,7 +71,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         draw_audit(store, options.audit)
         explained = explain(store, options, progress) if options.rationale else None
         result = _result(store, decided, found, asked, explained, time.monotonic() - start)
-        export_dataset(store, result, options.out / "dataset")
+        export_all(store, result, options)
         write_queue(store, options.out / "queue.jsonl")
         write_result(options.out / "run.json", result)
         views.add_run(store, __version__, "label", result)
@@ -138,16 +140,50 @@ def group_datasets(store: Store, groups: Groups, folder: Path) -> list[Result]:
         with store.undone():
             annotators = keep_only(store, groups[name])
             result = decision_result(store, decide(store, judge, rule))
-            export_dataset(store, {**result, "annotator_group": {"name": name, "annotators": annotators}}, out)
+            group = {**result, "annotator_group": {"name": name, "annotators": annotators}}
+            result["dataset"] = export_dataset(store, group, out)["rows"]
         kept = ("calibration", "threshold", "pool", "accepted", "coverage", "promise", "dataset", "labels_missing")
         made.append({"group": name, "annotators": annotators, "out": str(out), **{key: result[key] for key in kept}})
     return made
 
 
-def export_dataset(store: Store, result: Result, folder: Path) -> None:
-    """Write the training data set and its card."""
-    rows = dataset_counts(store)
-    write_dataset(folder, dataset(store), sum(rows.values()), lambda *sizes: dataset_card(result, rows, *sizes))
+_ALL, _NOTHING = Wanted(), Facts()
+
+
+def export_all(store: Store, result: Result, options: LabelOptions) -> None:
+    """Write the data set and the other exports that are wanted; the result says what came out."""
+    result["exports"] = []
+    for wanted in (_ALL, *options.exports):
+        name = f"exports/{wanted.to}" if result["exports"] else "dataset"
+        result["exports"].append({"folder": name, **export_dataset(store, result, options.out / name, wanted)})
+    result["dataset"] = result["exports"][0]["rows"]
+
+
+def export_dataset(
+    store: Store,
+    result: Result,
+    folder: Path,
+    wanted: Wanted = _ALL,
+    facts: Facts = _NOTHING,
+    slope: float | None = None,
+) -> Result:
+    """Write an export, its card and its trainer's configuration: a whole folder or none.
+
+    Args:
+        slope: from the judge's log-odds to calibrated ones; None: auto labels have no p_target.
+
+    Returns:
+        One of `exports` in `schemas/run.schema.json`, but for its folder.
+    """
+    found = examples(store, wanted, slope)
+    written = write_export(
+        folder, EXPORTS[wanted.to], dataset(store, found, wanted.test), wanted, facts,
+        lambda contents: dataset_card(result, contents), tools=found.tools,
+    )  # fmt: skip
+    return {
+        "to": wanted.to, "rows": written.sources, "splits": written.splits,
+        "left_out": {**found.left_out, **written.left_out},
+    }  # fmt: skip
 
 
 def write_result(path: Path, result: Result) -> None:

@@ -27,6 +27,7 @@ from curator.cli.options import option
 @option("--rationale", is_flag=True, help="Have the judge write why, about each accepted pair, once that is decided.")
 @option("--probe/--no-probe", default=True, show_default=True, help="Try the judge on built-in pairs first.")
 @options.reading
+@options.export
 @option("--limit", type=click.IntRange(1), help="Read only so many rows.")
 @option("--strict", is_flag=True, help="Stop at the first bad row.")
 @options.as_json
@@ -46,11 +47,12 @@ def command(**values: Any) -> int:
       curator label raw.jsonl --judge-url http://127.0.0.1:30000 --alpha 0.05
       curator label raw.jsonl --judgments log.jsonl --judge gpt-4
       curator label raw.jsonl --judge-model small --judge-model large --cascade 0.95 --group-by domain
+      curator label raw.jsonl --judge-url http://127.0.0.1:30000 --export trl-reward --export axolotl
     """
     from curator import pipeline
     from curator.cli.main import NO_THRESHOLD, OK, SOME_UNJUDGED
     from curator.cli.summary import print_json, summary
-    from curator.options import LabelOptions, default_out
+    from curator.options import LabelOptions, Wanted, default_out
     from curator.progress import Terminal, clean
 
     if values["ray"] and not values["judge_url"]:
@@ -69,6 +71,7 @@ def command(**values: Any) -> int:
         strict=values["strict"],
         audit=values["audit"],
         rationale=values["rationale"],
+        exports=tuple(Wanted(to) for to in dict.fromkeys(values["export"])),
     )
     result = pipeline.label(chosen, Terminal())
     if values["as_json"]:

@@ -216,6 +216,49 @@ reading = together(
 )  # fmt: skip
 
 
+EXPORTS = (
+    "trl", "trl-implicit", "trl-reward", "trl-kto", "openrlhf", "axolotl", "llamafactory", "parquet", "jsonl",
+)  # fmt: skip
+"""The names of `curator.exports.registry`, which loads more than a list of options may."""
+
+export = option(
+    "--export", "export", type=click.Choice(EXPORTS), multiple=True,
+    help="Write the data set in this form too, to OUT/exports; may be repeated.",
+)  # fmt: skip
+
+wanted = together(
+    click.option("--to", type=click.Choice(EXPORTS), default="trl", show_default=True, help="For which trainer."),
+    option(
+        "--columns", type=click.Choice(["all", "minimal"]), default="all", show_default=True,
+        help="minimal: only the columns that the trainer reads.",
+    ),
+    option(
+        "--split", type=Number(0, 1, max_open=True), default=0.0, show_default=True, metavar="SHARE",
+        help="Share of the prompts that make a test split, which shares no prompt with the other.",
+    ),
+    option(
+        "--min-strength", type=Number(0), default=0.0, show_default=True, metavar="STRENGTH",
+        help="Leave out weaker preferences: by the strength that the raw file states, in its unit, else by the "
+        "log-odds of p_target (1.1: 3 to 1).",
+    ),
+    option("--only", type=click.Choice(["auto", "human"]), help="Only labels of the judge, or only those of people."),
+    option(
+        "--margin", type=click.Choice(["target", "strength"]), default="target", show_default=True,
+        help="The margin column for reward models: log-odds of p_target, or the strength that the raw file states.",
+    ),
+)  # fmt: skip
+
+
+def wanted_choice(values: dict[str, Any]) -> Any:
+    """The `Wanted` of parsed options."""
+    from curator.options import Wanted
+
+    return Wanted(
+        values["to"], values["columns"] == "minimal", values["split"], values["only"], values["min_strength"],
+        margin=values["margin"],
+    )  # fmt: skip
+
+
 def reading_choice(values: dict[str, Any]) -> Any:
     """The `Reading` of parsed options."""
     from curator.options import Reading

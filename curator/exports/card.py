@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import yaml
 
 from curator.intervals import audit_sentence
@@ -16,57 +19,87 @@ _SIZES = (
     (10_000_000, "1M<n<10M"),
 )
 
-_COLUMNS = (
-    ("prompt", "the conversation, as messages; the last one is answered"),
-    ("chosen", "the preferred response, as one assistant message"),
-    ("rejected", "the other response"),
-    ("pair_id", "content hash of prompt and responses"),
-    ("p_chosen", "the judge's probability that `chosen` is better, averaged over both orders; null where it gave none"),
-    ("bpe", "bidirectional preference entropy in nats, 0 (sure) to 0.693 (no preference)"),
-    ("label_source", "`human` or `auto`"),
-)
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One split of a data set.
+
+    Attributes:
+        held: bytes of its rows in memory.
+    """
+
+    rows: int
+    held: int
 
 
-def dataset_card(result: dict[str, Any], rows: dict[str, int], size: int, held: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a folder holds.
+
+    Attributes:
+        meanings: of each column, in words.
+        size: bytes of the files.
+        sources: rows by label source.
+    """
+
+    schema: pa.Schema
+    meanings: Mapping[str, str]
+    splits: Mapping[str, Split]
+    size: int
+    sources: Mapping[str, int]
+
+
+def dataset_card(result: dict[str, Any], contents: Contents) -> str:
     """The card as Markdown with the YAML header that the hub and `datasets` read.
 
     Args:
         result: the object of `run.json`; only what does not change between equal runs is used.
-        rows: number of rows by label source.
-        size: bytes of the Parquet files.
-        held: bytes of the rows in memory.
     """
-    return f"---\n{yaml.safe_dump(_header(sum(rows.values()), size, held), sort_keys=False)}---\n\n" + _body(
-        result, rows
-    )
+    return f"---\n{yaml.safe_dump(_header(contents), sort_keys=False)}---\n\n" + _body(result, contents)
 
 
-def _header(count: int, size: int, held: int) -> dict[str, Any]:
-    types = {"p_chosen": "float64", "bpe": "float64"}
-    features = [_feature(name, types.get(name, "string")) for name, _ in _COLUMNS]
+def _header(contents: Contents) -> dict[str, Any]:
+    count = sum(split.rows for split in contents.splits.values())
     return {
         "pretty_name": "Preference pairs labelled with curator",
         "tags": ["preference", "dpo", "trl", "curator"],
         "size_categories": [next((name for most, name in _SIZES if count < most), "n>10M")],
         "dataset_info": {
-            "features": features,
-            "splits": [{"name": "train", "num_bytes": held, "num_examples": count}],
-            "download_size": size,
-            "dataset_size": held,
+            "features": [_feature(field.name, field.type) for field in contents.schema],
+            "splits": [
+                {"name": name, "num_bytes": split.held, "num_examples": split.rows}
+                for name, split in contents.splits.items()
+            ],
+            "download_size": contents.size,
+            "dataset_size": sum(split.held for split in contents.splits.values()),
         },
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": name, "path": f"data/{name}-*"} for name in contents.splits],
+            }
+        ],
     }
 
 
-def _feature(name: str, dtype: str) -> dict[str, Any]:
-    if name in {"prompt", "chosen", "rejected"}:
-        return {"name": name, "list": [{"name": "role", "dtype": "string"}, {"name": "content", "dtype": "string"}]}
-    return {"name": name, "dtype": dtype}
+def _feature(name: str, kind: pa.DataType) -> dict[str, Any]:
+    return {"name": name, **_shape(kind)}
 
 
-def _body(result: dict[str, Any], rows: dict[str, int]) -> str:
+def _shape(kind: pa.DataType) -> dict[str, Any]:
+    """A type as the hub writes it."""
+    if pa.types.is_list(kind):
+        inner = _shape(kind.value_type)
+        return {"list": inner.get("struct", inner.get("dtype"))}
+    if pa.types.is_struct(kind):
+        return {"struct": [_feature(field.name, field.type) for field in kind]}
+    return {"dtype": {"double": "float64"}.get(str(kind), str(kind))}
+
+
+def _body(result: dict[str, Any], contents: Contents) -> str:
     judge, calibration = result["judge"], result["calibration"]
-    columns = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in _COLUMNS)
+    rows = contents.sources
+    columns = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in contents.meanings.items())
     demonstration = (
         "\n**The judge is a small demonstration model. Do not train on these auto labels.**\n"
         if judge["demonstration"]

@@ -109,5 +109,6 @@ class LastRun:
         if db.with_name(f"{db.name}.wal").exists():
             return None
         written = [out / name for name in ("run.json", "report.html", "queue.jsonl", "rejects.jsonl")]
-        stamps = {str(path): stamp(path) for path in (db, *written, *sorted((out / "dataset").rglob("*")))}
+        written += [path for name in ("dataset", "exports") for path in sorted((out / name).rglob("*"))]
+        stamps = {str(path): stamp(path) for path in (db, *written)}
         return {path: one for path, one in stamps.items() if one is not None}
