@@ -14,7 +14,7 @@ from curator import __version__
 from curator.errors import Interrupted, StoreError
 from curator.exports.base import Facts
 from curator.exports.card import dataset_card
-from curator.exports.registry import EXPORTS
+from curator.exports.registry import EXPORTS, RANKING
 from curator.exports.writing import write_export
 from curator.files import require_dataset_folder, require_readable, whole_file
 from curator.options import LabelOptions, Rule, Wanted
@@ -25,6 +25,7 @@ from curator.steps.explaining import Explained, explain, writer_of
 from curator.steps.ingesting import Ingested, ingest
 from curator.steps.judging import Asked, judge_input, template_for
 from curator.steps.queueing import require_imported, write_queue
+from curator.steps.ranking import export_ranking
 from curator.steps.reporting import write_report
 from curator.steps.results import Result, decision_result
 from curator.steps.scoring import panel_judge
@@ -175,6 +176,8 @@ def export_dataset(
     Returns:
         One of `exports` in `schemas/run.schema.json`, but for its folder.
     """
+    if wanted.to == RANKING:
+        return export_ranking(store, folder, wanted)
     found = examples(store, wanted, slope)
     written = write_export(
         folder, EXPORTS[wanted.to], dataset(store, found, wanted.test), wanted, facts,

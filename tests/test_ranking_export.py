@@ -68,8 +68,9 @@ def test_the_judge_orders_what_people_did_not(cli: Cli, tmp_path: Path) -> None:
     db = label(cli, tmp_path, rows(12, scores=3), unknown=frozenset({"prompt 11"}))
     found, made = ranked(db, tmp_path / "ranking")
     assert found == {
-        "rankings": 11,
-        "label_source": {"human": 3, "judge": 8},
+        "to": "ranking",
+        "rows": {"auto": 8, "human": 3},
+        "splits": {"train": 11},
         "left_out": {"the pairs that are known do not connect all responses": 1},
     }
     assert [row["prompt"] for row in made] == [[{"role": "user", "content": f"prompt {i}"}] for i in range(11)]
@@ -106,9 +107,9 @@ def test_people_have_the_last_word(cli: Cli, tmp_path: Path) -> None:
         assert len(of) == 18
         assert add_labels(store, said).added == 5
     found, after = ranked(db, tmp_path / "after")
-    assert found["label_source"] == {"judge": 1, "mixed": 2}
+    assert found["rows"] == {"auto": 3, "human": 0}
+    assert [row["label_source"] for row in after] == ["mixed", "mixed", "judge"]
     assert after[0]["responses"] == ["worst", "best", "good", "poor"]
-    assert after[0]["label_source"] == "mixed"
     assert after[1]["responses"] == TEXTS[::-1]
     assert after[1]["scores"][0] < before[1]["scores"][0], "a tie of the best with the worst"
     assert after[2] == before[2]
@@ -166,3 +167,22 @@ def test_nothing_is_ranked_before_anything_is_judged(tmp_path: Path) -> None:
     with open_store(tmp_path / "new.duckdb") as store, pytest.raises(StoreError, match="nothing is judged yet"):
         export_ranking(store, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
+    db = label(cli, tmp_path, rows(6, scores=2))
+    out = tmp_path / "ranking"
+    assert cli("export", "--db", db, "--to", "ranking", "--out", out) == 0
+    assert cli.out == f"{out}: 6 prompts with all responses in order, of which nothing is promised\n"
+    assert pq.read_table(out / "data").column("responses").to_pylist() == [TEXTS[::-1]] * 6
+    found = cli.json("export", "--db", db, "--to", "ranking", "--out", out)
+    assert (found["auto"], found["human"], found["splits"], found["to"]) == (4, 2, {"train": 6}, "ranking")
+    assert cli("export", "--db", db, "--to", "ranking", "--only", "human", "--out", out) == 1
+    assert "orders all responses" in cli.err
+    raw, log = tmp_path / "raw.jsonl", tmp_path / "log.jsonl"
+    run = cli.json("label", raw, "--judgments", log, "--export", "ranking")
+    assert first_error("run", run) is None
+    written = tmp_path / "raw.curated" / run["exports"][1]["folder"]
+    assert (written / "data" / "train-00000-of-00001.parquet").read_bytes() == (
+        out / "data" / "train-00000-of-00001.parquet"
+    ).read_bytes()

@@ -217,7 +217,7 @@ reading = together(
 
 
 EXPORTS = (
-    "trl", "trl-implicit", "trl-reward", "trl-kto", "openrlhf", "axolotl", "llamafactory", "parquet", "jsonl",
+    "trl", "trl-implicit", "trl-reward", "trl-kto", "openrlhf", "axolotl", "llamafactory", "parquet", "jsonl", "ranking",
 )  # fmt: skip
 """The names of `curator.exports.registry`, which loads more than a list of options may."""
 

@@ -211,6 +211,8 @@ def export_line(export: dict[str, Any]) -> str:
     """What an export holds, and what it leaves out."""
     rows = export["rows"]
     text = f"{rows['auto']:,} auto labels, {rows['human']:,} human labels"
+    if export["to"] == "ranking":
+        text = f"{export['splits']['train']:,} prompts with all responses in order, of which nothing is promised"
     if "test" in export["splits"]:
         text += f" ({export['splits']['train']:,} rows to train on, {export['splits']['test']:,} to test)"
     return text + (f"; left out: {left_out(export)}" if export["left_out"] else "")

@@ -20,3 +20,6 @@ EXPORTS: dict[str, Export] = {
     "parquet": PARQUET,
     "jsonl": JSONL,
 }
+
+RANKING = "ranking"
+"""Not of pairs but of prompts: `curator.exports.ranking`, by way of `curator.steps.ranking`."""

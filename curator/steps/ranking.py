@@ -8,8 +8,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from curator.errors import StoreError
+from curator.errors import InputError, StoreError
 from curator.exports.ranking import write_ranking
+from curator.exports.registry import RANKING
+from curator.options import Wanted
 from curator.pair import content_id
 from curator.ranking import Unranked, rank
 from curator.store import Store
@@ -18,23 +20,33 @@ from curator.store.rankings import known_pairs
 
 Row = dict[str, Any]
 
+_WANTED = Wanted(RANKING)
 
-def export_ranking(store: Store, folder: Path) -> dict[str, Any]:
-    """Write the order of all responses of every prompt: a whole folder or none.
+
+def export_ranking(store: Store, folder: Path, wanted: Wanted = _WANTED) -> dict[str, Any]:
+    """Write the order of all responses to every prompt: a whole folder or none.
 
     Returns:
-        rankings: how many prompts have one; label_source: of these, by who decided their pairs; left_out: prompts
-        without one, by reason.
+        One of `exports` in `schemas/run.schema.json`, but for its folder: `rows` are prompts, human ones where people
+        decided every pair; left out are prompts that have no one order, by reason.
 
     Raises:
+        InputError: some pairs are wanted and others not.
         StoreError: nothing is judged yet.
     """
+    if wanted != _WANTED:
+        raise InputError("--to ranking orders all responses: the options that choose pairs or columns are not for it")
     judge = latest_judge(store)
     if judge is None:
         raise StoreError(f"{store.path}: nothing is judged yet; run `curator label` first")
     sources, left_out = Counter[str](), Counter[str]()
     count = write_ranking(folder, _rankings(store, sources, left_out), judge.judge_id)
-    return {"rankings": count, "label_source": dict(sorted(sources.items())), "left_out": dict(left_out)}
+    return {
+        "to": RANKING,
+        "rows": {"auto": count - sources["human"], "human": sources["human"]},
+        "splits": {"train": count},
+        "left_out": dict(left_out),
+    }
 
 
 def _rankings(store: Store, sources: Counter[str], left_out: Counter[str]) -> Iterator[Row]:
