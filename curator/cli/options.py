@@ -217,7 +217,8 @@ reading = together(
 
 
 EXPORTS = (
-    "trl", "trl-implicit", "trl-reward", "trl-kto", "openrlhf", "axolotl", "llamafactory", "parquet", "jsonl", "ranking",
+    "trl", "trl-implicit", "trl-reward", "trl-kto", "openrlhf", "axolotl", "llamafactory", "parquet", "jsonl",
+    "ranking",
 )  # fmt: skip
 """The names of `curator.exports.registry`, which loads more than a list of options may."""
 
