@@ -23,7 +23,7 @@ class Policy(StrEnum):
     about something else. So the tournament is fixed beforehand too; winners do not meet winners.
 
     ALL: everybody meets everybody.
-    ADJACENT: neighbours by score; neighbours in the file where not every response has a score.
+    ADJACENT: neighbours by score; neighbours in the file where no response has a score.
     BEST_WORST: the response with the largest score and that with the smallest.
     RANDOM: some pairs a prompt, each as likely as any other.
     TOURNAMENT: ceil(log2 n) rounds of a round robin (the circle method) over a random order: all n are connected, so
@@ -108,18 +108,26 @@ def distinct(responses: Iterable[Response]) -> list[Placed]:
     ]
 
 
+def has_scores(responses: Iterable[Response]) -> bool | None:
+    """Whether all of some responses have scores, or none of them; None: some have."""
+    having = {response.score is not None for response in responses}
+    return having.pop() if len(having) == 1 else None
+
+
 def _meetings(candidates: Candidates, placed: list[Placed], pairing: Pairing) -> list[tuple[Placed, Placed]]:
     match pairing.policy:
         case Policy.ALL:
             met = list(combinations(placed, 2))
         case Policy.ADJACENT:
-            met = list(pairwise(_by_score(placed) if all(one.score is not None for _, one in placed) else placed))
+            if (scored := has_scores(one for _, one in placed)) is None:
+                raise NoPairs("has scores for some of its responses only, and so no neighbours by them")
+            met = list(pairwise(_by_score(placed) if scored else placed))
         case Policy.BEST_WORST:
-            scored = _by_score([one for one in placed if one[1].score is not None])
-            if len(scored) < 2:
+            best = _by_score([one for one in placed if one[1].score is not None])
+            if len(best) < 2:
                 raise NoPairs("has no two responses with scores, which --pairs best-worst needs")
             # Equal scores have neither a best nor a worst.
-            met = [(scored[0], scored[-1])] if scored[0][1].score != scored[-1][1].score else []
+            met = [(best[0], best[-1])] if best[0][1].score != best[-1][1].score else []
         case Policy.RANDOM:
             met = [pair for pair in combinations(placed, 2) if _says_something(candidates, *pair)]
             met = sorted(met, key=lambda pair: _chance(candidates, pairing, *pair))[: pairing.most]

@@ -281,6 +281,25 @@ def _heart(pair: Pair | Reject) -> tuple[Any, ...]:
     return pair.prompt, pair.response_a, pair.response_b, pair.votes, pair.source_id
 
 
+def test_neighbours_are_chosen_in_one_way(cli: Cli, tmp_path: Path) -> None:
+    """Labelled pairs that are neighbours by score are no sample of pairs that are neighbours by place."""
+    scored = [{"prompt": f"q{i}", "responses": ["x", "y", "z"], "scores": [1, 3, 2]} for i in range(2)]
+    plain = [{"prompt": f"p{i}", "responses": ["x", "y", "z"]} for i in range(2)]
+    mixed = write_rows(tmp_path / "mixed.jsonl", [*plain, *scored])
+    apart = [write_rows(tmp_path / f"{i}.jsonl", rows) for i, rows in enumerate((plain, scored))]
+    log = write_rows(tmp_path / "log.jsonl", [])
+    for source in ([mixed], [apart[0], "--calibration", apart[1]]):
+        assert cli("label", *source, "--pairs", "adjacent", "--judgments", log) == 1
+        assert "some prompts have scores, and others have none" in cli.err
+    found = list(read(source_rows(str(mixed)), Reading(pairing=parse_pairing("adjacent"), ignore_labels=True)))
+    assert len(found) == 8
+    assert said([one for one in found if isinstance(one, Pair)]) == {
+        ("x", "y", None),
+        ("y", "z", None),
+        ("x", "z", None),
+    }
+
+
 def test_a_policy_that_needs_scores_refuses_rows_without(cli: Cli, tmp_path: Path) -> None:
     raw = write_rows(tmp_path / "raw.jsonl", [{"prompt": "q", "responses": ["x", "y", "z"]}])
     assert cli("label", raw, "--pairs", "best-worst", "--judgments", raw) == 1

@@ -14,17 +14,22 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from curator.errors import InputError
 from curator.files import Reject, Row
 from curator.options import Reading
 from curator.pair import Candidates, Pair
-from curator.pairing import NoPairs, distinct, pairs_of
+from curator.pairing import NoPairs, Policy, distinct, has_scores, pairs_of
 
 if TYPE_CHECKING:
     from curator.formats.read import Seen
 
 
 def paired(made: Candidates, rows: Sequence[Row], reading: Reading, seen: Seen) -> Iterator[Pair | Reject]:
-    """The pairs of a prompt, or each of the rows that its responses come from as a reject."""
+    """The pairs of a prompt, or each of the rows that its responses come from as a reject.
+
+    Raises:
+        InputError: pairs of this prompt would be chosen in another way than those of the prompts before.
+    """
     try:
         pairs = list(pairs_of(made, reading.pairing))
     except NoPairs as error:
@@ -32,12 +37,29 @@ def paired(made: Candidates, rows: Sequence[Row], reading: Reading, seen: Seen) 
         for row in rows:
             yield row.reject("row", "has the only response to its prompt" if alone else str(error))
         return
+    if reading.pairing.policy is Policy.ADJACENT and not reading.ignore_labels:
+        _chosen_alike(made, seen)
     seen.rows += len(rows)
     seen.prompts += 1
     seen.responses += len(made.responses)
     seen.identical += len(made.responses) - len(distinct(made.responses))
     for pair in pairs:
         yield replace(pair, votes=()) if reading.ignore_labels else pair
+
+
+def _chosen_alike(made: Candidates, seen: Seen) -> None:
+    """Raises InputError where neighbours are neighbours by score for some prompts and in the file for others.
+
+    The first are labelled, closer to each other than any two responses, and no sample of the others.
+    """
+    scored = has_scores(made.responses)
+    if seen.by_score not in {None, scored}:
+        raise InputError(
+            f"{made.file}, line {made.line}: some prompts have scores, and others have none: --pairs adjacent would "
+            "choose labelled pairs in another way than the others, for which they could not speak. Choose another "
+            "policy, or give --ignore-labels"
+        )
+    seen.by_score = scored
 
 
 class Gathered:

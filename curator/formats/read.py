@@ -24,6 +24,7 @@ class Seen:
         rows: rows of which pairs were made.
         prompts, responses: of rows that had more than two responses, or one each.
         identical: of the responses, those that repeat another's text to the same prompt; each text is paired once.
+        by_score: whether responses became neighbours by their scores or by their places; None: that was not asked.
         absent: fields of `--map` that no row had.
     """
 
@@ -32,6 +33,7 @@ class Seen:
     prompts: int = 0
     responses: int = 0
     identical: int = 0
+    by_score: bool | None = None
     absent: frozenset[str] = frozenset()
 
 

@@ -107,6 +107,7 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, 
 
         def pairs(role: str, path: str, advance: Callable[[int, str], None]) -> Iterator[Pair]:
             taken = islice(source_rows(path, meter := Meter()), limit if role == "pool" else None)
+            seen[role].by_score = seen["pool"].by_score  # rows that calibrate are chosen as the others are
             rows = read(taken, options.reading, seen[role])
             shown = False
             for row in _counted(rows, meter, total is not None, advance):
