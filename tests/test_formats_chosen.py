@@ -17,7 +17,7 @@ from curator.formats.read import Seen, read
 from curator.options import Reading
 from curator.pair import Message, Pair, Verdict, Vote
 from curator.sources import source_rows
-from tests.conftest import Cli, judgments, read_rows, write_rows
+from tests.conftest import Cli, judgments, pairs, read_rows, write_rows
 
 GOLDEN = Path(__file__).parent / "golden" / "formats"
 
@@ -305,3 +305,68 @@ def test_who_gave_the_labels_is_said(cli: Cli, tmp_path: Path) -> None:
     cli(*label, GOLDEN / "hh_rlhf.jsonl")
     assert "format hh_rlhf" in cli.err
     assert line not in cli.err
+
+
+_SAID = st.text(min_size=1, max_size=12).filter(lambda text: text.strip() != "")
+_ASKED = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), st.text(max_size=6)), max_size=3)
+
+
+@st.composite
+def labelled_pairs(draw: st.DrawFn) -> Pair:
+    prompt = (*(Message(*turn) for turn in draw(_ASKED)), Message("user", draw(_SAID)))
+    a, b = draw(st.lists(_SAID, min_size=2, max_size=2, unique=True))
+    strength = draw(st.none() | st.floats(0, 10))
+    return Pair(prompt, a, b, (Vote(draw(st.sampled_from([Verdict.A, Verdict.B])), None, strength),))
+
+
+def as_trainers_read(pair: Pair) -> list[dict[str, Any]]:
+    """A pair as each kind of preference row of TRL's documentation."""
+    better, worse = pair.response_a, pair.response_b
+    if pair.label is Verdict.B:
+        better, worse = worse, better
+    turns = [{"role": turn.role, "content": turn.content} for turn in pair.prompt]
+    chosen, rejected = ([{"role": "assistant", "content": text}] for text in (better, worse))
+    rows: list[dict[str, Any]] = [
+        {"prompt": turns, "chosen": chosen, "rejected": rejected},
+        {"chosen": turns + chosen, "rejected": turns + rejected},
+    ]
+    if len(turns) == 1:
+        rows.append({"prompt": turns[0]["content"], "chosen": better, "rejected": worse})
+    return [{**row, "margin": pair.votes[0].strength} for row in rows]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(pair=labelled_pairs())
+def test_what_was_written_is_read(pair: Pair) -> None:
+    """read(write(x)) == x: as our own rows with the sides; as anybody's, but for which of the two is called a."""
+    swapped = Pair(pair.prompt, pair.response_b, pair.response_a, (_other(pair.votes[0]),))
+    for row in as_trainers_read(pair):
+        (plain,) = read([_row(row)], Reading("chosen_rejected"))
+        assert isinstance(plain, Pair)
+        assert _what(plain) in (_what(pair), _what(swapped))
+        for written in (pair, swapped):
+            own = {**row, "pair_id": written.pair_id, "label_source": "human"}
+            (back,) = read([_row(own)], Reading())
+            assert isinstance(back, Pair)
+            assert _what(back) == _what(written)
+
+
+def _other(vote: Vote) -> Vote:
+    return Vote(Verdict.B if vote.verdict is Verdict.A else Verdict.A, vote.annotator, vote.strength)
+
+
+def _what(pair: Pair) -> tuple[object, ...]:
+    return pair.prompt, pair.response_a, pair.response_b, pair.votes
+
+
+def test_the_data_set_of_a_run_is_read_back(cli: Cli, tmp_path: Path) -> None:
+    """What people said comes back as they said it, and what the judge said as nobody's word."""
+    import pyarrow.parquet as pq
+
+    raw, log = write_rows(tmp_path / "raw.jsonl", pairs(60, 30)), write_rows(tmp_path / "log.jsonl", judgments(60))
+    assert cli("label", raw, "--judgments", log) == 0
+    (file,) = (tmp_path / "raw.curated" / "dataset" / "data").glob("*.parquet")
+    back = [row for row in read(map(_row, pq.read_table(file).to_pylist()), Reading()) if isinstance(row, Pair)]
+    given = [row for row in read(source_rows(str(raw)), Reading()) if isinstance(row, Pair)]
+    assert [_what(pair) for pair in back] == [_what(pair) for pair in given]
+    assert [pair.metadata.get("auto_label") for pair in back] == [None] * 30 + ["a", "b"] * 15

@@ -16,6 +16,8 @@ from curator.prompts import message
 Turns = str | Sequence[Mapping[str, Any]]
 """A text, or objects with `role` and `content`."""
 
+_SAME = "is identical to the other response: there is nothing to prefer"
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
@@ -52,6 +54,10 @@ def answers(
     """
     if isinstance(prompt, str) and not prompt.strip():
         raise BadRow(prompt_field, "is empty")
+    if one == other:
+        raise BadRow(fields[1], _SAME)
+    if isinstance(prompt, str) and isinstance(one, str) and isinstance(other, str) and not system:
+        return Answers(conversation(prompt), one, other)  # nearly all rows are so: no transcripts are made of them
     given = () if prompt is None else _given(prompt)
     first, second = _whole(given, prompt, one, fields[0]), _whole(given, prompt, other, fields[1])
     asked, texts, more = part(first, second, fields, prompt_field if prompt is not None else fields[0])
@@ -89,7 +95,7 @@ def part(
         Prompt, texts, and what the two messages hold beside their texts.
     """
     if first == second:
-        raise BadRow(fields[1], "is identical to the other response: there is nothing to prefer")
+        raise BadRow(fields[1], _SAME)
     shared = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(first, second, strict=False)))
     more: dict[str, Any] = {}
     texts = []
