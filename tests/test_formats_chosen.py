@@ -23,7 +23,7 @@ GOLDEN = Path(__file__).parent / "golden" / "formats"
 
 NAMES = (
     "argilla", "chosen_rejected", "curated", "helpsteer2_preference", "helpsteer3", "hh_rlhf", "pku_saferlhf",
-    "rewardbench", "rewardbench2", "skywork", "ultrafeedback_binarized",
+    "rewardbench", "rewardbench2", "sharegpt", "skywork", "ultrafeedback_binarized",
 )  # fmt: skip
 CRITERION = {"pku_saferlhf": "better"}
 
@@ -52,6 +52,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         ("u: Hi", "Hello.", "Go away.", None),
         ("u: Hi", "Hello.", "Go.", None),
         ("u: Complete: the sky is", "blue today.", "black today.", None),
+        ("u: Hi", "Hello.", "Go away.", None),
         ("chosen", APART),
         ("chosen", "calls a tool: only responses in text can be compared"),
         ("rejected", "is identical to the other response: there is nothing to prefer"),
@@ -60,6 +61,15 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         ("chosen", "shares no beginning with the other side, and no field has the prompt"),
         ("chosen", "is empty"),
         ("chosen", APART),
+    ],
+    "sharegpt": [
+        (f"u: Hi | a: Hello. | {PRIME}", "Seven.", "Nine.", None),
+        (EXACT, "Two.", "Six.", None),
+        (PRIME, "Five.", "Four.", None),
+        ("conversations", "the last message must be the user's (or a tool's): both responses answer it"),
+        ("conversations.0.from", "must be one of human, gpt, observation, system"),
+        ("chosen", APART),
+        ("conversations", "is missing"),
     ],
     "curated": [
         (PRIME, "?Seven.", "Nine.", None),

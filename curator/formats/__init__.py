@@ -20,6 +20,7 @@ from curator.formats import (
     pku_saferlhf,
     rewardbench,
     rewardbench2,
+    sharegpt,
     skywork,
     ultrafeedback_binarized,
 )
@@ -29,6 +30,7 @@ _MODULES = (
     canonical,
     chosen_rejected,
     curated,
+    sharegpt,
     hh_rlhf,
     ultrafeedback_binarized,
     argilla,

@@ -13,8 +13,8 @@ from curator.formats.base import BadRow, conversation
 from curator.pair import Message
 from curator.prompts import message
 
-Turns = str | Sequence[Mapping[str, Any]]
-"""A text, or objects with `role` and `content`."""
+Turns = str | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""A text, or objects with `role` and `content`; one object is a list of one."""
 
 _SAME = "is identical to the other response: there is nothing to prefer"
 
@@ -71,7 +71,11 @@ def answers(
 
 
 def _given(prompt: Turns) -> tuple[Message, ...]:
-    return (Message("user", prompt),) if isinstance(prompt, str) else tuple(message(turn) for turn in prompt)
+    return (Message("user", prompt),) if isinstance(prompt, str) else _messages(prompt)
+
+
+def _messages(turns: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
+    return (message(turns),) if isinstance(turns, Mapping) else tuple(message(turn) for turn in turns)
 
 
 def _whole(given: tuple[Message, ...], prompt: Turns | None, side: Turns, name: str) -> tuple[Message, ...]:
@@ -80,7 +84,7 @@ def _whole(given: tuple[Message, ...], prompt: Turns | None, side: Turns, name: 
         if prompt is None:
             raise BadRow(name, "is text, and no field has the prompt")
         return (*given, Message("assistant", side))
-    turns = tuple(message(turn) for turn in side)
+    turns = _messages(side)
     if turns[: len(given)] == given or (isinstance(prompt, str) and turns[0].role != "assistant"):
         return turns
     return (*given, *turns)
