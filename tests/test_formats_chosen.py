@@ -53,6 +53,8 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         ("u: Hi", "Hello.", "Go.", None),
         ("u: Complete: the sky is", "blue today.", "black today.", None),
         ("u: Hi", "Hello.", "Go away.", None),
+        (f"{PRIME} | a: 7 | u: And a second?", "13", "15", None),
+        ("history", "is not a list of a question and its answer each"),
         ("chosen", APART),
         ("chosen", "calls a tool: only responses in text can be compared"),
         ("rejected", "is identical to the other response: there is nothing to prefer"),
@@ -271,13 +273,15 @@ _TURNS = st.lists(
 )
 _ANY = st.one_of(st.text(max_size=3), _TURNS, st.none(), st.integers(-4, 4), st.floats(), st.just("\n\nHuman: x"))
 
+_OFTEN = ("system", "instruction", "input", "history", "margin", "messages", "strength")
+
 
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_change_of_a_row_gives_a_pair_or_a_reject(name: str, data: st.DataObject) -> None:
     row = read_rows(GOLDEN / f"{name}.jsonl")[0]
-    changed = data.draw(st.dictionaries(st.sampled_from([*sorted(row), "system", "input", "margin"]), _ANY, max_size=3))
+    changed = data.draw(st.dictionaries(st.sampled_from([*sorted(row), *_OFTEN]), _ANY, max_size=3))
     for made in read([_row({**row, **changed})], Reading(name, criterion=CRITERION.get(name))):
         if isinstance(made, Reject):
             assert made.field
