@@ -259,6 +259,18 @@ def test_system_fields(system: str | None, begins: str, prompt: list[str]) -> No
         assert pair.prompt[0] == Message("system", system or begins)
 
 
+def test_texts_alone_make_responses_different() -> None:
+    """Messages that differ beside their texts alone are one response."""
+    chosen = [{"role": "assistant", "content": "x", "name": "one"}]
+    row = {"prompt": "Hi", "chosen": chosen, "rejected": [{"role": "assistant", "content": "x", "name": "other"}]}
+    (reject,) = read([_row(row)], Reading())
+    assert isinstance(reject, Reject)
+    assert reject.reason == "is identical to the other response: there is nothing to prefer"
+    (pair,) = read([_row({**row, "rejected": "y"})], Reading())
+    assert isinstance(pair, Pair)
+    assert pair.metadata == {"chosen_message": {"name": "one"}}
+
+
 def test_two_system_prompts_are_one_too_many() -> None:
     turns = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
     row = {"system": "Be brief.", "prompt": turns, "chosen": "x", "rejected": "y"}

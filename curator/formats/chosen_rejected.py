@@ -48,7 +48,7 @@ def _after(history: Any, prompt: str) -> list[dict[str, str]]:
 
 def _read(row: Mapping[str, Any], prompt: Turns | None, field: str) -> Answers:
     one, other = row["chosen"], row["rejected"]
-    if prompt is None and isinstance(one, str) and isinstance(other, str):
+    if prompt is None and isinstance(one, str) and isinstance(other, str) and not row.get("system"):
         return split_text(one, other)
     return answers(prompt, one, other, prompt_field=field, system=row.get("system"))
 

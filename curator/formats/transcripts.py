@@ -107,6 +107,8 @@ def part(
         if len(rest) != 1 or rest[0].role != "assistant":
             raise BadRow(name, f"must differ from {other} in its last message alone, one of the assistant")
         texts.append(_text(rest[0], name, more))
+    if texts[0] == texts[1]:
+        raise BadRow(fields[1], _SAME)
     if not shared:
         raise BadRow(prompt_field, "is not to be told: the two sides share no message")
     prompt = first[:shared]
