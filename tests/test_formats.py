@@ -194,10 +194,16 @@ def test_detection() -> None:
     assert detect(PAIR, "f").name == "pair"
     assert detect({**PAIR, "extra": 1, "chosen": ""}, "f").name == "pair"
     assert detect(CHOSEN, "f").name == "chosen_rejected"
-    with pytest.raises(InputError, match=r"f: no known format has the fields x, y.*Formats: pair .*chosen_rejected"):
+    with pytest.raises(
+        InputError, match=r"f: no known format has the fields x, y\. Formats: pair, chosen_rejected, .*--map"
+    ):
         detect({"x": 1, "y": 2}, "f")
     with pytest.raises(InputError, match="none"):
         detect({}, "f")
+    with pytest.raises(
+        InputError, match=r"has the fields prompt, response_a\. The nearest, pair, also needs response_b\."
+    ):
+        detect({"prompt": "why?", "response_a": "because"}, "f")
     with pytest.raises(InputError, match="fit pair and chosen_rejected; say which with --input-format"):
         detect({**PAIR, **CHOSEN}, "f")
 

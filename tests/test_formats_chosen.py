@@ -17,13 +17,13 @@ from curator.formats.read import Seen, read
 from curator.options import Reading
 from curator.pair import Message, Pair, Verdict, Vote
 from curator.sources import source_rows
-from tests.conftest import Cli, judgments, read_rows, write_rows
+from tests.conftest import Cli, judgments, pairs, read_rows, write_rows
 
 GOLDEN = Path(__file__).parent / "golden" / "formats"
 
 NAMES = (
     "argilla", "chosen_rejected", "curated", "helpsteer2_preference", "helpsteer3", "hh_rlhf", "pku_saferlhf",
-    "rewardbench", "rewardbench2", "skywork", "ultrafeedback_binarized",
+    "rewardbench", "rewardbench2", "sharegpt", "skywork", "ultrafeedback_binarized",
 )  # fmt: skip
 CRITERION = {"pku_saferlhf": "better"}
 
@@ -52,6 +52,9 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         ("u: Hi", "Hello.", "Go away.", None),
         ("u: Hi", "Hello.", "Go.", None),
         ("u: Complete: the sky is", "blue today.", "black today.", None),
+        ("u: Hi", "Hello.", "Go away.", None),
+        (f"{PRIME} | a: 7 | u: And a second?", "13", "15", None),
+        ("history", "is not a list of a question and its answer each"),
         ("chosen", APART),
         ("chosen", "calls a tool: only responses in text can be compared"),
         ("rejected", "is identical to the other response: there is nothing to prefer"),
@@ -60,6 +63,15 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         ("chosen", "shares no beginning with the other side, and no field has the prompt"),
         ("chosen", "is empty"),
         ("chosen", APART),
+    ],
+    "sharegpt": [
+        (f"u: Hi | a: Hello. | {PRIME}", "Seven.", "Nine.", None),
+        (EXACT, "Two.", "Six.", None),
+        (PRIME, "Five.", "Four.", None),
+        ("conversations", "the last message must be the user's (or a tool's): both responses answer it"),
+        ("conversations.0.from", "must be one of human, gpt, observation, system"),
+        ("chosen", APART),
+        ("conversations", "is missing"),
     ],
     "curated": [
         (PRIME, "?Seven.", "Nine.", None),
@@ -247,6 +259,18 @@ def test_system_fields(system: str | None, begins: str, prompt: list[str]) -> No
         assert pair.prompt[0] == Message("system", system or begins)
 
 
+def test_texts_alone_make_responses_different() -> None:
+    """Messages that differ beside their texts alone are one response."""
+    chosen = [{"role": "assistant", "content": "x", "name": "one"}]
+    row = {"prompt": "Hi", "chosen": chosen, "rejected": [{"role": "assistant", "content": "x", "name": "other"}]}
+    (reject,) = read([_row(row)], Reading())
+    assert isinstance(reject, Reject)
+    assert reject.reason == "is identical to the other response: there is nothing to prefer"
+    (pair,) = read([_row({**row, "rejected": "y"})], Reading())
+    assert isinstance(pair, Pair)
+    assert pair.metadata == {"chosen_message": {"name": "one"}}
+
+
 def test_two_system_prompts_are_one_too_many() -> None:
     turns = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
     row = {"system": "Be brief.", "prompt": turns, "chosen": "x", "rejected": "y"}
@@ -261,13 +285,15 @@ _TURNS = st.lists(
 )
 _ANY = st.one_of(st.text(max_size=3), _TURNS, st.none(), st.integers(-4, 4), st.floats(), st.just("\n\nHuman: x"))
 
+_OFTEN = ("system", "instruction", "input", "history", "margin", "messages", "strength")
+
 
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_change_of_a_row_gives_a_pair_or_a_reject(name: str, data: st.DataObject) -> None:
     row = read_rows(GOLDEN / f"{name}.jsonl")[0]
-    changed = data.draw(st.dictionaries(st.sampled_from([*sorted(row), "system", "input", "margin"]), _ANY, max_size=3))
+    changed = data.draw(st.dictionaries(st.sampled_from([*sorted(row), *_OFTEN]), _ANY, max_size=3))
     for made in read([_row({**row, **changed})], Reading(name, criterion=CRITERION.get(name))):
         if isinstance(made, Reject):
             assert made.field
@@ -305,3 +331,68 @@ def test_who_gave_the_labels_is_said(cli: Cli, tmp_path: Path) -> None:
     cli(*label, GOLDEN / "hh_rlhf.jsonl")
     assert "format hh_rlhf" in cli.err
     assert line not in cli.err
+
+
+_SAID = st.text(min_size=1, max_size=12).filter(lambda text: text.strip() != "")
+_ASKED = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), st.text(max_size=6)), max_size=3)
+
+
+@st.composite
+def labelled_pairs(draw: st.DrawFn) -> Pair:
+    prompt = (*(Message(*turn) for turn in draw(_ASKED)), Message("user", draw(_SAID)))
+    a, b = draw(st.lists(_SAID, min_size=2, max_size=2, unique=True))
+    strength = draw(st.none() | st.floats(0, 10))
+    return Pair(prompt, a, b, (Vote(draw(st.sampled_from([Verdict.A, Verdict.B])), None, strength),))
+
+
+def as_trainers_read(pair: Pair) -> list[dict[str, Any]]:
+    """A pair as each kind of preference row of TRL's documentation."""
+    better, worse = pair.response_a, pair.response_b
+    if pair.label is Verdict.B:
+        better, worse = worse, better
+    turns = [{"role": turn.role, "content": turn.content} for turn in pair.prompt]
+    chosen, rejected = ([{"role": "assistant", "content": text}] for text in (better, worse))
+    rows: list[dict[str, Any]] = [
+        {"prompt": turns, "chosen": chosen, "rejected": rejected},
+        {"chosen": turns + chosen, "rejected": turns + rejected},
+    ]
+    if len(turns) == 1:
+        rows.append({"prompt": turns[0]["content"], "chosen": better, "rejected": worse})
+    return [{**row, "margin": pair.votes[0].strength} for row in rows]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(pair=labelled_pairs())
+def test_what_was_written_is_read(pair: Pair) -> None:
+    """read(write(x)) == x: as our own rows with the sides; as anybody's, but for which of the two is called a."""
+    swapped = Pair(pair.prompt, pair.response_b, pair.response_a, (_other(pair.votes[0]),))
+    for row in as_trainers_read(pair):
+        (plain,) = read([_row(row)], Reading("chosen_rejected"))
+        assert isinstance(plain, Pair)
+        assert _what(plain) in (_what(pair), _what(swapped))
+        for written in (pair, swapped):
+            own = {**row, "pair_id": written.pair_id, "label_source": "human"}
+            (back,) = read([_row(own)], Reading())
+            assert isinstance(back, Pair)
+            assert _what(back) == _what(written)
+
+
+def _other(vote: Vote) -> Vote:
+    return Vote(Verdict.B if vote.verdict is Verdict.A else Verdict.A, vote.annotator, vote.strength)
+
+
+def _what(pair: Pair) -> tuple[object, ...]:
+    return pair.prompt, pair.response_a, pair.response_b, pair.votes
+
+
+def test_the_data_set_of_a_run_is_read_back(cli: Cli, tmp_path: Path) -> None:
+    """What people said comes back as they said it, and what the judge said as nobody's word."""
+    import pyarrow.parquet as pq
+
+    raw, log = write_rows(tmp_path / "raw.jsonl", pairs(60, 30)), write_rows(tmp_path / "log.jsonl", judgments(60))
+    assert cli("label", raw, "--judgments", log) == 0
+    (file,) = (tmp_path / "raw.curated" / "dataset" / "data").glob("*.parquet")
+    back = [row for row in read(map(_row, pq.read_table(file).to_pylist()), Reading()) if isinstance(row, Pair)]
+    given = [row for row in read(source_rows(str(raw)), Reading()) if isinstance(row, Pair)]
+    assert [_what(pair) for pair in back] == [_what(pair) for pair in given]
+    assert [pair.metadata.get("auto_label") for pair in back] == [None] * 30 + ["a", "b"] * 15

@@ -46,6 +46,7 @@ def command(**values: Any) -> int:
       curator label raw.jsonl
       curator label raw.jsonl --judge-url http://127.0.0.1:30000 --alpha 0.05
       curator label raw.jsonl --judgments log.jsonl --judge gpt-4
+      curator label mine.jsonl --map prompt=question --map a=left --map b=right --map label=pick --label-value 1=a
       curator label raw.jsonl --judge-model small --judge-model large --cascade 0.95 --group-by domain
       curator label raw.jsonl --judge-url http://127.0.0.1:30000 --export trl-reward --export axolotl
     """

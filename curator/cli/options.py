@@ -199,13 +199,17 @@ reading = together(
     option("--input-format", metavar="NAME", help="Format of RAW, where its fields do not tell."),
     click.option(
         "--map", "fields", metavar="NAME=FIELD", multiple=True,
-        help="Read a table of your own: which field is prompt, a, b, and perhaps label, id, annotator, ...",
+        help="Read a table of your own: which field is prompt, a, b and perhaps label, or chosen and rejected; perhaps "
+        "id, system, annotator, strength. FIELD may be a path: question.text, answers.0.",
     ),
     click.option(
         "--label-value", "label_values", metavar="VALUE=VERDICT", multiple=True,
         help="What a value of the mapped label means: a, b, tie, both_bad or skip.",
     ),
-    option("--criterion", metavar="NAME", help="Which verdict is meant, where rows have several."),
+    option(
+        "--criterion", metavar="NAME",
+        help="Which verdict is meant, where rows have several (PKU-SafeRLHF: better, safer).",
+    ),
     option(
         "--pairs", "pairing", metavar="POLICY", default="all", show_default=True,
         help="Which responses are compared where a prompt has more than two: all; adjacent (neighbours by score, or in "

@@ -24,6 +24,7 @@ from curator.formats import (
     responses,
     rewardbench,
     rewardbench2,
+    sharegpt,
     skywork,
     ultrafeedback,
     ultrafeedback_binarized,
@@ -34,6 +35,7 @@ _MODULES = (
     canonical,
     chosen_rejected,
     curated,
+    sharegpt,
     hh_rlhf,
     ultrafeedback_binarized,
     argilla,
@@ -71,9 +73,17 @@ def detect(row: Mapping[str, Any], file: str) -> Format:
     fitting = [FORMATS[name] for name, fields in found.items() if not any(fields < other for other in found.values())]
     if len(fitting) == 1:
         return fitting[0]
-    known = "; ".join(f"{entry.name} ({', '.join(sorted(entry.required))})" for entry in FORMATS.values())
     shown = ", ".join(sorted(keys)[:20]) or "none"
     if not fitting:
-        raise UnknownFormat(f"{file}: no known format has the fields {shown}. Formats: {known}")
+        raise UnknownFormat(f"{file}: no known format has the fields {shown}. {_nearest(keys)}")
     names = " and ".join(entry.name for entry in fitting)
     raise InputError(f"{file}: the fields {shown} fit {names}; say which with --input-format")
+
+
+def _nearest(keys: frozenset[str]) -> str:
+    """What there is, and what a row lacks of the format of which it has most."""
+    known = f"Formats: {', '.join(FORMATS)}; or say with --map which field is which"
+    sets = [(entry.name, fields) for entry in FORMATS.values() for fields in (entry.required, *entry.also)]
+    name, fields = max(sets, key=lambda one: len(one[1] & keys) / len(one[1]))
+    lacks = ", ".join(sorted(fields - keys))
+    return f"The nearest, {name}, also needs {lacks}. {known}" if lacks and fields & keys else known

@@ -1,7 +1,7 @@
 """Rows that already say which response was chosen, as trainers read them: `chosen`, `rejected` and mostly `prompt`.
 
 Both are text, one message of the assistant, or a transcript. The prompt may also be `question`, `input`, or
-`instruction` with an `input`; where there is none, it is what both begin with.
+`instruction` with `input` and `history`, as LLaMA-Factory has it; where there is none, it is what both begin with.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from curator.formats.base import At, BadRow, Format, ranked_pair, rest, source_i
 from curator.formats.transcripts import Answers, Turns, answers, split_text
 from curator.pair import Pair
 
+_ROLES = ("user", "assistant")
 _PROMPTS = ("prompt", "instruction", "question", "input")
 
 
@@ -23,19 +24,31 @@ def _prompt(row: Mapping[str, Any]) -> tuple[Turns | None, tuple[str, ...]]:
     name = next((name for name in _PROMPTS if row.get(name) is not None), None)
     if name is None:
         return None, ()
-    prompt, more = row[name], row.get("input")
+    prompt = row[name]
     if name == "prompt":
         return prompt, (name,)
     if not isinstance(prompt, str):
         raise BadRow(name, "is not text")
-    if name == "instruction" and isinstance(more, str):
-        return (f"{prompt}\n{more}" if more else prompt), (name, "input")
-    return prompt, (name,)
+    if name != "instruction":
+        return prompt, (name,)
+    more, before = row.get("input"), row.get("history")
+    if more and isinstance(more, str):
+        prompt = f"{prompt}\n{more}"
+    return _after(before, prompt) if before else prompt, (name, "input", "history")
+
+
+def _after(history: Any, prompt: str) -> list[dict[str, str]]:
+    """A prompt with the questions and answers before it."""
+    exchanges = history if isinstance(history, list) else [history]
+    if not all(isinstance(two, list) and len(two) == 2 and {*map(type, two)} == {str} for two in exchanges):
+        raise BadRow("history", "is not a list of a question and its answer each")
+    turns = [{"role": role, "content": text} for two in exchanges for role, text in zip(_ROLES, two, strict=True)]
+    return [*turns, {"role": "user", "content": prompt}]
 
 
 def _read(row: Mapping[str, Any], prompt: Turns | None, field: str) -> Answers:
     one, other = row["chosen"], row["rejected"]
-    if prompt is None and isinstance(one, str) and isinstance(other, str):
+    if prompt is None and isinstance(one, str) and isinstance(other, str) and not row.get("system"):
         return split_text(one, other)
     return answers(prompt, one, other, prompt_field=field, system=row.get("system"))
 

@@ -20,8 +20,9 @@ _SETS = key_sets("pair_id", "label_source")[:2]
 def _convert(row: Mapping[str, Any], at: At) -> Pair:
     pair = convert(row, at)
     (vote,) = pair.votes
-    if vote.strength is None and (strength := number(row, "strength")) is not None:
-        if strength < 0:
+    if "strength" in row:  # what people said; the margin may be made of what a judge said
+        strength = number(row, "strength")
+        if strength is not None and strength < 0:
             raise BadRow("strength", "is below 0")
         vote = replace(vote, strength=strength)
     swapped = replace(pair, response_a=pair.response_b, response_b=pair.response_a)

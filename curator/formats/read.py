@@ -118,7 +118,7 @@ def _pairs(row: Row, chosen: Format, reading: Reading, seen: Seen, gathered: Gat
     if chosen.schema and (bad := row.check(chosen.schema)):
         yield bad
         return
-    if chosen.known_by(row.values.keys()) is None:
+    if not chosen.required <= row.values.keys() and chosen.known_by(row.values.keys()) is None:
         yield row.reject(min(chosen.required - row.values.keys()), "is missing")
         return
     criterion = reading.criterion or next(iter(chosen.criteria), None)

@@ -13,8 +13,10 @@ from curator.formats.base import BadRow, conversation
 from curator.pair import Message
 from curator.prompts import message
 
-Turns = str | Sequence[Mapping[str, Any]]
-"""A text, or objects with `role` and `content`."""
+Turns = str | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""A text, or objects with `role` and `content`; one object is a list of one."""
+
+_SAME = "is identical to the other response: there is nothing to prefer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ def answers(
     """
     if isinstance(prompt, str) and not prompt.strip():
         raise BadRow(prompt_field, "is empty")
+    if one == other:
+        raise BadRow(fields[1], _SAME)
+    if isinstance(prompt, str) and isinstance(one, str) and isinstance(other, str) and not system:
+        return Answers(conversation(prompt), one, other)  # nearly all rows are so: no transcripts are made of them
     given = () if prompt is None else _given(prompt)
     first, second = _whole(given, prompt, one, fields[0]), _whole(given, prompt, other, fields[1])
     asked, texts, more = part(first, second, fields, prompt_field if prompt is not None else fields[0])
@@ -65,7 +71,11 @@ def answers(
 
 
 def _given(prompt: Turns) -> tuple[Message, ...]:
-    return (Message("user", prompt),) if isinstance(prompt, str) else tuple(message(turn) for turn in prompt)
+    return (Message("user", prompt),) if isinstance(prompt, str) else _messages(prompt)
+
+
+def _messages(turns: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
+    return (message(turns),) if isinstance(turns, Mapping) else tuple(message(turn) for turn in turns)
 
 
 def _whole(given: tuple[Message, ...], prompt: Turns | None, side: Turns, name: str) -> tuple[Message, ...]:
@@ -74,7 +84,7 @@ def _whole(given: tuple[Message, ...], prompt: Turns | None, side: Turns, name: 
         if prompt is None:
             raise BadRow(name, "is text, and no field has the prompt")
         return (*given, Message("assistant", side))
-    turns = tuple(message(turn) for turn in side)
+    turns = _messages(side)
     if turns[: len(given)] == given or (isinstance(prompt, str) and turns[0].role != "assistant"):
         return turns
     return (*given, *turns)
@@ -89,7 +99,7 @@ def part(
         Prompt, texts, and what the two messages hold beside their texts.
     """
     if first == second:
-        raise BadRow(fields[1], "is identical to the other response: there is nothing to prefer")
+        raise BadRow(fields[1], _SAME)
     shared = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(first, second, strict=False)))
     more: dict[str, Any] = {}
     texts = []
@@ -97,6 +107,8 @@ def part(
         if len(rest) != 1 or rest[0].role != "assistant":
             raise BadRow(name, f"must differ from {other} in its last message alone, one of the assistant")
         texts.append(_text(rest[0], name, more))
+    if texts[0] == texts[1]:
+        raise BadRow(fields[1], _SAME)
     if not shared:
         raise BadRow(prompt_field, "is not to be told: the two sides share no message")
     prompt = first[:shared]
