@@ -9,10 +9,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from curator.errors import InputError
-from curator.formats import canonical, chosen_rejected
+from curator.formats import (
+    alpaca_eval,
+    canonical,
+    chatbot_arena,
+    chosen_rejected,
+    jung,
+    kaggle_arena,
+    mt_bench,
+    mt_bench_pairs,
+    pandalm,
+    shp,
+    webgpt,
+)
 from curator.formats.base import Format
 
-FORMATS: dict[str, Format] = {module.FORMAT.name: module.FORMAT for module in (canonical, chosen_rejected)}
+_MODULES = (
+    canonical, chosen_rejected, chatbot_arena, kaggle_arena, mt_bench, mt_bench_pairs, webgpt, shp, alpaca_eval, jung,
+    pandalm,
+)  # fmt: skip
+
+FORMATS: dict[str, Format] = {module.FORMAT.name: module.FORMAT for module in _MODULES}
 
 
 class UnknownFormat(InputError):

@@ -152,7 +152,7 @@ def _example(pair: Pair, form: Format | None) -> str:
 
 def _labelled(pairs: Iterable[Pair]) -> Iterator[Pair]:
     for pair in pairs:
-        if pair.label is None:
+        if not pair.votes:
             raise InputError(f"{pair.file}, line {pair.line}: label is missing; every row of --calibration needs one")
         yield pair
 
