@@ -25,7 +25,7 @@ from curator.pair import Message, Pair, Verdict, Vote
 from curator.sources import source_rows
 from curator.store import open_store
 from curator.store.pairs import replace_input
-from tests.conftest import ROOT, Cli, read_rows, write_rows
+from tests.conftest import ROOT, Cli, judgments, pairs, read_rows, write_rows
 
 GOLDEN = ROOT / "tests" / "golden" / "formats"
 
@@ -496,27 +496,27 @@ def test_real_pairs_go_in(name: str, shared_data: Callable[[str], Path], tmp_pat
     path = shared_data(f"{name}.jsonl")
     rows = {str(row["id"]): row for row in read_rows(path)}
     found = list(read(source_rows(str(path)), Reading()))
-    pairs = [one for one in found if isinstance(one, Pair)]
+    kept = [one for one in found if isinstance(one, Pair)]
     rejects = [one for one in found if isinstance(one, Reject)]
     with open_store(tmp_path / "store.duckdb") as store:
-        added = replace_input(store, [("pool", pairs)])["pool"]
+        added = replace_input(store, [("pool", kept)])["pool"]
         words = store.rows("SELECT pair_id, verdict FROM human_label")
         verdicts = dict(store.rows("SELECT pair_id, verdict FROM label"))
     assert added.pairs + added.duplicates + len(rejects) == len(rows)
     assert all(one.reason == "is empty" or "identical" in one.reason for one in rejects)
     said: dict[str, Counter[str]] = defaultdict(Counter)
-    for one in pairs:
+    for one in kept:
         row = rows[str(one.source_id)]
         assert (one.response_a, one.response_b) == (row["response_a"], row["response_b"])
         said[one.pair_id].update(row["annotators"] or [row["label"]])
     assert Counter(words) == {(pair, verdict): n for pair, votes in said.items() for verdict, n in votes.items()}
-    assert verdicts == {pair: most(votes) for pair, votes in said.items()}
-    once = [one for one in pairs if sum(said[one.pair_id].values()) == len(one.votes)]
-    assert len(once) > 0.8 * len(pairs)
+    assert verdicts == {pair: _most(votes) for pair, votes in said.items()}
+    once = [one for one in kept if sum(said[one.pair_id].values()) == len(one.votes)]
+    assert len(once) > 0.8 * len(kept)
     assert sum(verdicts[one.pair_id] != rows[str(one.source_id)]["label"] for one in once) == REAL[name]
 
 
-def most(votes: Counter[str]) -> str:
+def _most(votes: Counter[str]) -> str:
     """The verdict of most; equal numbers are a tie."""
     first = max(votes.values())
     best = [verdict for verdict, count in votes.items() if count == first]
@@ -540,10 +540,10 @@ def test_several_judges_of_mt_bench_label_one_pair(cli: Cli, tmp_path: Path) -> 
             "conversation_a": conversation(i, first), "conversation_b": conversation(i, second),
         })  # fmt: skip
     raw = write_rows(tmp_path / "raw.jsonl", rows)
-    pairs = {x.source_id: x for x in read(source_rows(str(raw)), Reading()) if isinstance(x, Pair)}
+    found = {x.source_id: x for x in read(source_rows(str(raw)), Reading()) if isinstance(x, Pair)}
     log = write_rows(tmp_path / "log.jsonl", [
         {"id": name, "judge": "j", "order": order, "p_a": 0.9 if pair.metadata["model_a"] == "x" else 0.1}
-        for name, pair in pairs.items() for order in ("ab", "ba")
+        for name, pair in found.items() for order in ("ab", "ba")
     ])  # fmt: skip
     run = cli.json("label", raw, "--judgments", log, "--out", tmp_path / "out")
     assert (run["pairs"], run["duplicates"], run["rejected"]) == (30, 60, 0)
@@ -556,3 +556,31 @@ def test_several_judges_of_mt_bench_label_one_pair(cli: Cli, tmp_path: Path) -> 
     assert found["people"]["agreement"] == pytest.approx((20 + 10 / 3) / 30)
     by_name = {one["annotator"]: one["agreement"] for one in found["annotators"]}
     assert by_name == pytest.approx({"expert_0": 50 / 60, "expert_1": 50 / 60, "expert_2": 20 / 30})
+
+
+def test_votes_calibrate_from_a_file_of_their_own(cli: Cli, tmp_path: Path) -> None:
+    """Rows of --calibration may have several labels each, with the names and strengths that the file gives."""
+    pool = write_rows(tmp_path / "pool.jsonl", pairs(40))
+    said = {"anna": "a", "ben\u202e": "a", "carl": "b"}
+    rows = [{key: row[key] for key in row if key != "label"} | {"votes": said} for row in pairs(80)[40:]]
+    rows[0]["votes"] = [{"annotator": "anna", "label": "a", "strength": 2}, {"annotator": None, "label": "skip"}]
+    known = write_rows(tmp_path / "known.jsonl", rows)
+    log = write_rows(tmp_path / "log.jsonl", judgments(80))
+    run = cli.json("label", pool, "--calibration", known, "--judgments", log, "--out", tmp_path / "out")
+    assert run["calibration"]["n"] == 40
+    assert run["calibration"]["errors"] == 20, "the judge says a of every other pair, and most people of all"
+    with open_store(tmp_path / "out" / "curator.duckdb") as store:
+        found = store.rows("SELECT annotator, verdict, strength, count(*) FROM human_label GROUP BY ALL ORDER BY ALL")
+    assert found == [
+        ("anna", "a", 2.0, 1), ("anna", "a", None, 39), ("ben", "a", None, 39), ("carl", "b", None, 39),
+        ("known.jsonl", "skip", None, 1),
+    ]  # fmt: skip
+    bare = write_rows(tmp_path / "bare.jsonl", [*rows, {**rows[1], "label": None}])  # held back
+    assert cli("label", pool, "--calibration", bare, "--judgments", log, "--out", tmp_path / "other") == 1
+    assert "bare.jsonl, line 41: label is missing" in cli.err
+
+
+def test_a_refused_file_says_how_to_use_it(cli: Cli, tmp_path: Path) -> None:
+    assert cli("label", GOLDEN / "mt_bench_pairs.jsonl", "--out", tmp_path / "out") == 1
+    assert "hold no texts" in cli.err
+    assert "--judgments" in cli.err
