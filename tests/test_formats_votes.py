@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -313,25 +312,145 @@ def test_text_that_only_looks_like_a_list_stays_text() -> None:
 # ------------------------------------------------------------------------------------------------ there and back
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: text.strip() != "")
-PLAIN = TEXT.filter(lambda text: not text.lstrip().startswith("["))
-NAME = st.sampled_from(["anna", "Ben Lee", "判定者", "expert_7"])
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A format as this test writes it, and what it can hold.
+
+    Attributes:
+        write: makes a row of a pair.
+        people: who may vote on a pair, the first of them first; None where the file does not say.
+        graded: whether a vote has a strength, which is 0 for a tie.
+    """
+
+    write: Callable[[Pair], dict[str, Any]]
+    verdicts: tuple[Verdict, ...] = (A, B, TIE)
+    turns: bool = False
+    people: tuple[str | None, ...] = (None,)
+    graded: bool = False
+
+
+def said_by(pair: Pair, words: dict[Verdict, Any]) -> Any:
+    """The only vote of a pair, in the words of a format."""
+    return words[pair.votes[0].verdict] if pair.votes else None
+
+
+def leaning(pair: Pair) -> float | None:
+    """The strength of the only vote: more than 0 for a, less for b."""
+    return said_by(pair, {A: 1, B: -1, TIE: 0}) and said_by(pair, {A: 1, B: -1}) * (pair.votes[0].strength or 0)
+
+
+def texts(pair: Pair, prompt: str, a: str, b: str) -> dict[str, Any]:
+    return {prompt: pair.prompt[0].content, a: pair.response_a, b: pair.response_b}
+
+
+def as_turns(pair: Pair, answer: str, *later: str) -> list[dict[str, str]]:
+    said = [*pair.prompt, Message("assistant", answer)]
+    said += [Message(("user", "assistant")[place % 2], text) for place, text in enumerate(later)]
+    return [{"role": one.role, "content": one.content} for one in said]
+
+
+def voter(pair: Pair) -> str | None:
+    return pair.votes[0].annotator if pair.votes else None
+
+
+def arena(pair: Pair, *later: str) -> dict[str, Any]:
+    winner = said_by(pair, {A: "model_a", B: "model_b", TIE: "tie", BOTH_BAD: "tie (bothbad)"})
+    return {
+        "model_a": "x", "model_b": "y", "winner": winner, "judge": voter(pair),
+        "conversation_a": as_turns(pair, pair.response_a, *later),
+        "conversation_b": as_turns(pair, pair.response_b, *later),
+    }  # fmt: skip
+
+
+def kaggle(pair: Pair) -> dict[str, Any]:
+    said = [one.content for one in pair.prompt]
+    lists = {"prompt": said[::2], "response_a": [*said[1::2], pair.response_a],
+             "response_b": [*said[1::2], pair.response_b]}  # fmt: skip
+    won = {f"winner_{name}": str(int(said_by(pair, {A: "model_a", B: "model_b", TIE: "tie"}) == name))
+           for name in ("model_a", "model_b", "tie") if pair.votes}  # fmt: skip
+    return {key: orjson.dumps(one).decode() for key, one in lists.items()} | won
+
+
+def webgpt(pair: Pair) -> dict[str, Any]:
+    score = None if (lead := leaning(pair)) is None else lead / 2
+    row = texts(pair, "question", "answer_0", "answer_1")
+    return {**row, "question": {"full_text": row["question"]}, "score_0": score, "score_1": score and -score}
+
+
+def votes_of(pair: Pair, words: dict[Verdict, Any]) -> dict[str, Any]:
+    return {str(one.annotator): words[one.verdict] for one in pair.votes}
+
+
+def mt_bench(pair: Pair) -> dict[str, Any]:
+    return arena(pair, "and?", "no") | {"judge": voter(pair) or "expert_7", "question_id": 1, "turn": 1}
+
+
+def shp(pair: Pair) -> dict[str, Any]:
+    ratio = pair.votes[0].strength if pair.votes else None
+    row = texts(pair, "history", "human_ref_A", "human_ref_B")
+    return row | {"labels": said_by(pair, {A: 1, B: 0}), "score_ratio": ratio}
+
+
+def alpaca_eval(pair: Pair) -> dict[str, Any]:
+    lead = leaning(pair)
+    row = texts(pair, "instruction", "output_1", "output_2")
+    return row | {"preference": None if lead is None else 1.5 - lead, "annotator": voter(pair)}
+
+
+def jung(pair: Pair) -> dict[str, Any]:
+    outputs = [pair.response_a, pair.response_b]
+    return {"instruction": pair.prompt[0].content, "outputs": outputs, "preferences": votes_of(pair, {A: 1, B: 2})}
+
+
+def pandalm(pair: Pair) -> dict[str, Any]:
+    said = {"annotator1": None} | votes_of(pair, {A: 1, B: 2, TIE: 0})
+    return texts(pair, "instruction", "response1", "response2") | said
+
+
+def canonical(pair: Pair) -> dict[str, Any]:
+    votes = [{"annotator": x.annotator, "label": x.verdict, "strength": x.strength} for x in pair.votes]
+    row = texts(pair, "prompt", "response_a", "response_b") | {"votes": votes}
+    return row | {"prompt": as_turns(pair, "")[:-1]}
+
+
+PEOPLE = ("expert_7", "Ben Lee", "判定者")
+
+WRITERS = {
+    "chatbot_arena": Writer(arena, (A, B, TIE, BOTH_BAD), turns=True, people=PEOPLE[:1]),
+    "kaggle_arena": Writer(kaggle, turns=True),
+    "mt_bench": Writer(mt_bench, people=PEOPLE[:1]),
+    "webgpt": Writer(webgpt, graded=True),
+    "shp": Writer(shp, (A, B), graded=True),
+    "alpaca_eval": Writer(alpaca_eval, people=PEOPLE[:1], graded=True),
+    "jung": Writer(jung, (A, B), people=PEOPLE),
+    "pandalm": Writer(pandalm, people=("annotator1", "annotator2", "annotator3")),
+    "pair": Writer(canonical, tuple(Verdict), turns=True, people=(*PEOPLE, None), graded=True),
+}
 
 
 @st.composite
-def pairs_with(
-    draw: st.DrawFn, verdicts: list[Verdict], *, turns: bool = False, named: bool = False, most: int = 1
-) -> Pair:
-    """A pair with votes: of one turn or several, of named annotators or not."""
+def written(draw: st.DrawFn, how: Writer) -> Pair:
+    """A pair that a format can hold."""
     prompt = [Message("user", draw(TEXT))]
-    for _ in range(draw(st.integers(0, 2)) if turns else 0):
+    for _ in range(draw(st.integers(0, 2)) if how.turns else 0):
         prompt += [Message("assistant", draw(TEXT)), Message("user", draw(TEXT))]
     a, b = draw(st.lists(TEXT, min_size=2, max_size=2, unique=True))
-    names = draw(st.lists(NAME, min_size=most > 1, max_size=most, unique=True))
-    votes = tuple(Vote(draw(st.sampled_from(verdicts)), name if named else None) for name in names)
-    return Pair(tuple(prompt), a, b, votes)
+    votes = []
+    for person in how.people[: draw(st.integers(0, len(how.people)))]:
+        verdict = draw(st.sampled_from(how.verdicts))
+        votes.append(
+            graded(Vote(verdict, person), draw(st.integers(1, 4)) / 8) if how.graded else Vote(verdict, person)
+        )
+    return Pair(tuple(prompt), a, b, tuple(votes))
 
 
-def back(pair: Pair, name: str, row: dict[str, Any]) -> Pair:
+def graded(vote: Vote, strength: float) -> Vote:
+    return replace(vote, strength=strength if vote.verdict in {A, B} else 0.0)
+
+
+def back(name: str, row: dict[str, Any]) -> Pair:
     """What is read of a row in a format, without what the row alone knows."""
     data = orjson.dumps(row)
     (found,) = read([Row("f", 1, orjson.loads(data), data)], Reading(name))
@@ -339,121 +458,40 @@ def back(pair: Pair, name: str, row: dict[str, Any]) -> Pair:
     return replace(found, source_id=None, metadata={}, file="", line=0)
 
 
-def as_turns(pair: Pair, answer: str) -> list[dict[str, str]]:
-    return [{"role": one.role, "content": one.content} for one in (*pair.prompt, Message("assistant", answer))]
+def turned(pair: Pair) -> Pair:
+    """The same pair with its responses the other way round."""
+    votes = tuple(replace(one, verdict={A: B, B: A}.get(one.verdict, one.verdict)) for one in pair.votes)
+    return replace(pair, response_a=pair.response_b, response_b=pair.response_a, votes=votes)
 
 
-WINNER = {A: "model_a", B: "model_b", TIE: "tie", BOTH_BAD: "tie (bothbad)"}
-
-
-@given(pairs_with([A, B, TIE, BOTH_BAD], turns=True, named=True), st.booleans())
-def test_chatbot_arena_there_and_back(pair: Pair, as_text: bool) -> None:
-    vote = pair.votes[0] if pair.votes else None
-    row: dict[str, Any] = {"model_a": "x", "model_b": "y", "winner": vote and WINNER[vote.verdict],
-                           "judge": vote and vote.annotator}  # fmt: skip
-    for side, answer in (("a", pair.response_a), ("b", pair.response_b)):
-        said = as_turns(pair, answer)
-        row[f"conversation_{side}"] = json.dumps(said) if as_text else said
-    assert back(pair, "chatbot_arena", row) == pair
-
-
-@given(pairs_with([A, B, TIE], turns=True), st.sampled_from(["json", "list"]))
-def test_kaggle_arena_there_and_back(pair: Pair, how: str) -> None:
-    said = [one.content for one in pair.prompt]
-    texts = {"prompt": said[::2], "response_a": [*said[1::2], pair.response_a],
-             "response_b": [*said[1::2], pair.response_b]}  # fmt: skip
-    row: dict[str, Any] = {key: orjson.dumps(one).decode() if how == "json" else one for key, one in texts.items()}
-    for field, verdict in (("winner_model_a", A), ("winner_model_b", B), ("winner_tie", TIE)):
-        row[field] = str(int(pair.votes[0].verdict is verdict)) if pair.votes else ""
-    assert back(pair, "kaggle_arena", row) == pair
-
-
-@given(pairs_with([A, B, TIE]), PLAIN, PLAIN)
-def test_kaggle_text_there_and_back(pair: Pair, a: str, b: str) -> None:
-    if a == b:
-        return
-    pair = replace(pair, response_a=a, response_b=b, votes=())
-    row = {"prompt": pair.prompt[0].content, "response_a": a, "response_b": b, "winner_tie": None}
-    assert back(pair, "kaggle_arena", row) == pair
-
-
-@given(pairs_with([A, B, TIE], named=True), st.booleans(), TEXT)
-def test_mt_bench_there_and_back(pair: Pair, turned: bool, later: str) -> None:
-    """Whichever model stands first, it is the same pair with the same better response."""
-    if not pair.votes:
-        return
-    verdict = pair.votes[0].verdict
-    a, b = (pair.response_b, pair.response_a) if turned else (pair.response_a, pair.response_b)
-    shown = {A: B, B: A}.get(verdict, verdict) if turned else verdict
-    more = [{"role": "user", "content": "and?"}, {"role": "assistant", "content": later}]
-    row = {"question_id": 1, "model_a": "x", "model_b": "y", "winner": WINNER[shown], "judge": "expert_7", "turn": 1,
-           "conversation_a": as_turns(pair, a) + more, "conversation_b": as_turns(pair, b) + more}  # fmt: skip
-    found = back(pair, "mt_bench", row)
-    better = {A: pair.response_a, B: pair.response_b}.get(verdict)
-    assert {found.response_a, found.response_b} == {pair.response_a, pair.response_b}
-    assert {A: found.response_a, B: found.response_b}.get(found.votes[0].verdict) == better
-    assert found.votes[0].annotator == "expert_7"
-    assert found.pair_id == back(pair, "mt_bench", {**row, "conversation_a": row["conversation_b"],
-                                                    "conversation_b": row["conversation_a"]}).pair_id  # fmt: skip
-
-
-@given(pairs_with([A, B, TIE]), st.floats(0.01, 1), st.booleans())
-def test_webgpt_there_and_back(pair: Pair, score: float, flat: bool) -> None:
-    asked = pair.prompt[0].content
-    row: dict[str, Any] = {"question": asked if flat else {"full_text": asked}, "score_0": None, "score_1": None}
-    row |= {"answer_0": pair.response_a, "answer_1": pair.response_b}
-    if pair.votes:
-        row["score_0"] = {A: score, B: -score, TIE: 0}[pair.votes[0].verdict]
-        row["score_1"] = -row["score_0"]
-        pair = replace(pair, votes=(replace(pair.votes[0], strength=2 * abs(row["score_0"])),))
-    assert back(pair, "webgpt", row) == pair
-
-
-@given(pairs_with([A, B]), st.none() | st.floats(1, 100))
-def test_shp_there_and_back(pair: Pair, ratio: float | None) -> None:
-    row = {"history": pair.prompt[0].content, "human_ref_A": pair.response_a, "human_ref_B": pair.response_b,
-           "labels": int(pair.votes[0].verdict is A) if pair.votes else None, "score_ratio": ratio}  # fmt: skip
-    votes = tuple(replace(one, strength=ratio) for one in pair.votes)
-    assert back(pair, "shp", row) == replace(pair, votes=votes)
-
-
-@given(pairs_with([A, B, TIE], named=True), st.floats(0.001, 0.5))
-def test_alpaca_eval_there_and_back(pair: Pair, strength: float) -> None:
-    row: dict[str, Any] = {"instruction": pair.prompt[0].content, "output_1": pair.response_a,
-                           "output_2": pair.response_b, "preference": None}  # fmt: skip
-    for one in pair.votes:
-        row |= {"annotator": one.annotator, "preference": 1.5 + {A: -strength, B: strength, TIE: 0}[one.verdict]}
-    found = back(pair, "alpaca_eval", row)
-    assert [one.strength for one in found.votes] == pytest.approx(
-        [0 if one.verdict is TIE else strength for one in pair.votes]
-    )
-    assert replace(found, votes=tuple(replace(one, strength=None) for one in found.votes)) == pair
-
-
-@given(pairs_with([A, B], named=True, most=4))
-def test_jung_there_and_back(pair: Pair) -> None:
-    said = {one.annotator: 1 if one.verdict is A else 2 for one in pair.votes}
-    row = {"instruction": pair.prompt[0].content, "outputs": [pair.response_a, pair.response_b], "preferences": said}
-    assert back(pair, "jung", row) == pair
-
-
-@given(pairs_with([A, B, TIE], most=4))
-def test_pandalm_there_and_back(pair: Pair) -> None:
-    pair = replace(pair, votes=tuple(replace(one, annotator=f"annotator{i + 1}") for i, one in enumerate(pair.votes)))
-    said = {one.annotator: {A: 1, B: 2, TIE: 0}[one.verdict] for one in pair.votes}
-    row = {"instruction": pair.prompt[0].content, "response1": pair.response_a, "response2": pair.response_b, **said}
-    assert back(pair, "pandalm", row) == pair
-
-
-@given(pairs_with(list(Verdict), turns=True, named=True, most=4), st.sampled_from(["list", "mapping", "annotators"]))
-def test_canonical_votes_there_and_back(pair: Pair, how: str) -> None:
-    row: dict[str, Any] = {"prompt": as_turns(pair, "")[:-1], "response_a": pair.response_a,
-                           "response_b": pair.response_b}  # fmt: skip
-    if how == "list":
-        row["votes"] = [{"annotator": one.annotator, "label": one.verdict} for one in pair.votes]
+@pytest.mark.parametrize("name", WRITERS)
+@given(data=st.data())
+def test_there_and_back(name: str, data: st.DataObject) -> None:
+    write = WRITERS[name].write
+    pair = data.draw(written(WRITERS[name]))
+    found = back(name, write(pair))
+    if name == "mt_bench":  # whichever model stands first, it is one pair
+        assert found == back(name, write(turned(pair)))
+        assert found in (pair, turned(pair))
     else:
-        row["votes" if how == "mapping" else "annotators"] = {one.annotator: one.verdict for one in pair.votes}
-    assert back(pair, "pair", row) == pair
+        assert found == pair
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_real_pairs_there_and_back(name: str, shared_data: Callable[[str], Path]) -> None:
+    """The real pairs in every format that can hold their verdicts: the same pairs, verdicts and sides."""
+    how = WRITERS[name]
+    tried = 0
+    for file in ("rmbench", "hhh", "pandalm", "prd_lfqa", "llmbar"):
+        for one in read(source_rows(str(shared_data(f"{file}.jsonl"))), Reading()):
+            if isinstance(one, Pair) and all(vote.verdict in how.verdicts for vote in one.votes):
+                said = zip(one.votes, how.people, strict=False)
+                plain = [Vote(vote.verdict, person) for vote, person in said]
+                votes = tuple(graded(vote, 0.5) if how.graded else vote for vote in plain)
+                pair = Pair(one.prompt, one.response_a, one.response_b, votes)
+                assert back(name, how.write(pair)) in ((pair, turned(pair)) if name == "mt_bench" else (pair,))
+                tried += 1
+    assert tried > 2_000
 
 
 @pytest.mark.parametrize("name", NAMES)
