@@ -10,24 +10,33 @@ from typing import Any
 
 from curator.errors import InputError
 from curator.formats import (
+    alpaca_eval,
     argilla,
     canonical,
+    chatbot_arena,
     chosen_rejected,
     curated,
     helpsteer2_preference,
     helpsteer2_ratings,
     helpsteer3,
     hh_rlhf,
+    jung,
+    kaggle_arena,
     model_outputs,
+    mt_bench,
+    mt_bench_pairs,
     nectar,
+    pandalm,
     pku_saferlhf,
     responses,
     rewardbench,
     rewardbench2,
     sharegpt,
+    shp,
     skywork,
     ultrafeedback,
     ultrafeedback_binarized,
+    webgpt,
 )
 from curator.formats.base import Format
 
@@ -50,6 +59,15 @@ _MODULES = (
     ultrafeedback,
     nectar,
     helpsteer2_ratings,
+    chatbot_arena,
+    kaggle_arena,
+    mt_bench,
+    mt_bench_pairs,
+    webgpt,
+    shp,
+    alpaca_eval,
+    jung,
+    pandalm,
 )
 
 FORMATS: dict[str, Format] = {module.FORMAT.name: module.FORMAT for module in _MODULES}
