@@ -15,6 +15,7 @@ from curator.exports.trl import write_dataset
 from curator.files import require_dataset_folder, require_readable, whole_file
 from curator.options import LabelOptions, Rule
 from curator.progress import Progress
+from curator.sources import require_source
 from curator.steps.agreeing import Groups, folder_names
 from curator.steps.deciding import Decided, decide, latest_rule
 from curator.steps.ingesting import Ingested, ingest
@@ -40,8 +41,10 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         CuratorError: see `curator.errors`.
     """
     start = time.monotonic()
-    for path in filter(None, (options.raw, options.calibration, *(judge.log for judge in options.judges))):
-        require_readable(path)
+    for source in filter(None, (options.raw, options.calibration)):
+        require_source(source)
+    for log in filter(None, (judge.log for judge in options.judges)):
+        require_readable(log)
     last = LastRun(options, [template_for(judge).digest for judge in options.judges if not judge.log])
     if (before := last.result()) is not None:
         progress.say(f"unchanged since the last run: {options.raw} and all that was made of it")

@@ -49,8 +49,9 @@ def command(**values: Any) -> int:
     from curator import pipeline
     from curator.cli.main import NO_THRESHOLD, OK, SOME_UNJUDGED
     from curator.cli.summary import print_json, summary
-    from curator.options import LabelOptions, default_out
+    from curator.options import LabelOptions
     from curator.progress import Terminal, clean
+    from curator.sources import default_out
 
     if values["ray"] and not values["judge_url"]:
         raise click.UsageError("--ray asks running servers: name them with --judge-url")
