@@ -69,11 +69,11 @@ def default_out(raw: str) -> Path:
     """
     if raw == "-":
         raise InputError("rows from standard input have no file name to go by: give --out DIR")
-    if is_pattern(raw) and not Path(raw).exists():
-        raise InputError(f"{raw}: a pattern is no name to go by: give --out DIR")
     found = _found(raw)
     if isinstance(found, HubName):
         return Path(f"{found.name}.curated")
+    if is_pattern(raw) and not Path(raw).exists():
+        raise InputError(f"{raw}: a pattern is no name to go by: give --out DIR")
     path = PurePath(raw)
     if path.name in {"", ".."}:
         raise InputError(f"{raw}: the folder is not named: give --out DIR")
@@ -88,11 +88,13 @@ def _found(raw: str) -> list[str] | HubName:
         return [raw]
     if path.is_dir():
         return folder_files(path)
-    if is_pattern(raw):
-        return matching_files(raw)
     name = hub_name(raw)
     if raw.startswith("hf:") and name is not None:
+        if Path(name.path).exists():
+            raise InputError(f"{raw}: {name.path} is here, and would be read instead: run from another folder")
         return name
+    if is_pattern(raw):
+        return matching_files(raw)
     # A name that is mistyped must not be looked for elsewhere.
     if name is None or KNOWN.search(raw) or path.exists() or path.parent.exists():
         raise InputError(f"{raw}: {_NO_FILE}")

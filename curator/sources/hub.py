@@ -82,9 +82,8 @@ def hub_rows(wanted: HubName, shown: str) -> Iterator[Row | Reject]:
     """
     require_hub(shown)
     import datasets
-    import pyarrow as pa
 
-    datasets.logging.set_verbosity_error()
+    with_bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
         found: Any = datasets.load_dataset(
@@ -97,20 +96,26 @@ def hub_rows(wanted: HubName, shown: str) -> Iterator[Row | Reject]:
         )
         splits = wanted.splits or tuple(found)
         if not wanted.splits and len(splits) > 1:
-            names = ", ".join(splits)
-            raise InputError(f"{shown}: has the splits {names}: say which, as in {wanted.path}#{splits[0]}")
+            raise InputError(f"{shown}: has the splits {', '.join(splits)}: say which, as in {shown}#{splits[0]}")
         for split in splits:
             if split not in found:
                 raise InputError(f"{shown}: has no split {split!r}; there are: {', '.join(found)}")
         for split in splits:
-            name = f"{shown.partition('#')[0]}#{split}"
-            number = 0
-            for table in found[split].with_format("arrow").iter(MOST_ROWS):
-                whole: pa.Table = table.combine_chunks()
-                yield from table_rows(name, whole.schema, whole.to_batches(), number)
-                number += whole.num_rows
-    except (OSError, ValueError, RuntimeError, LookupError, NotImplementedError, pa.ArrowException) as error:
-        raise InputError(f"{shown}: cannot be read from the hub ({_reason(error)})") from None
+            yield from _split_rows(found[split], f"{shown.partition('#')[0]}#{split}")
+    except InputError:
+        raise
+    except Exception as error:  # the errors of four libraries, which have no base in common
+        raise InputError(f"{shown}: cannot be read from the hub ({_reason(error)}); names are {HOW}") from None
+    finally:
+        if with_bars:
+            datasets.enable_progress_bars()
+
+
+def _split_rows(split: Any, name: str) -> Iterator[Row | Reject]:
+    number = 0
+    for table in split.with_format("arrow").iter(MOST_ROWS):
+        yield from table_rows(name, table.schema, table.combine_chunks().to_batches(), number)
+        number += table.num_rows
 
 
 def _reason(error: Exception) -> str:

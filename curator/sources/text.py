@@ -70,8 +70,8 @@ def text_rows(
         return
     while (first := file.readline(MAX_LINE)).isspace() or _SEPARATOR.fullmatch(first.rstrip()):
         number += 1
-    # Before objects, a first line that is none is a bad row, whatever it looks like.
-    objects = not TABLE.search(name) and file.peek(1)[:1] == b"{"
+    # Before objects, a first line that is none is a bad row, whatever it looks like. A cell has no bare quotes.
+    objects = not TABLE.search(name) and re.match(rb'\{\s*"', file.peek(1))
     found = None if objects else columns(first, name)
     if found is not None:
         yield from table_rows(file, name, number + 1, found)
