@@ -157,6 +157,19 @@ def _standard_input() -> Iterator[io.BufferedReader]:
         file.detach()  # or standard input would be closed with it
 
 
+class _KeptOpen(io.RawIOBase):
+    """A file that is not closed by whoever reads it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+
 @contextmanager
 def opened(path: str, meter: Meter | None = None) -> Iterator[IO[bytes]]:
     """A file to read, unpacked if it is gzip or zstd; "-" is standard input.
@@ -192,7 +205,7 @@ def _unpacked(file: io.BufferedReader, path: str) -> Iterator[IO[bytes]]:
         import pyarrow as pa
 
         try:
-            with io.BufferedReader(pa.CompressedInputStream(file, "zstd")) as plain:
+            with io.BufferedReader(pa.CompressedInputStream(_KeptOpen(file), "zstd")) as plain:
                 yield plain
         except OSError as error:
             raise InputError(f"{path}: damaged zstd file ({error})") from None

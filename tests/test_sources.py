@@ -187,7 +187,8 @@ def test_values_of_arrow_become_those_of_json(tmp_path: Path) -> None:
 
 
 def test_rejects_of_a_parquet_file_say_the_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bad = pa.Array.from_buffers(pa.string(), 3, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0"), b"a\xffc"])
+    places = pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0")
+    bad = pa.Array.from_buffers(pa.string(), 3, [None, places, pa.py_buffer(b"a\xffc")])
     pq.write_table(pa.table({"t": bad, "long": ["x", "y", "z" * 200]}), tmp_path / "a.parquet")
     monkeypatch.setattr("curator.sources.arrow.MAX_LINE", 100)
     assert found(tmp_path / "a.parquet") == [
@@ -216,7 +217,7 @@ UNPACK = "Parquet and Arrow are read from files of their own: unpack or save it 
         ("a.jsonl.gz", gzip.compress(lines(ROWS))[:-9], "damaged gzip file (Compressed file ended before the end-of-"),
         ("a.parquet", parquet(ROWS)[:-9], "damaged Parquet file (Parquet magic bytes not found in footer."),
         ("a.parquet", parquet(ROWS)[:4], "damaged Parquet file (Parquet file size is 4 bytes, smaller than the minim"),
-        ("a.arrow", arrow(ROWS)[:-9], "damaged Arrow file (not an Arrow file)"),
+        ("a.arrow", arrow(ROWS)[:-9], "damaged Arrow file (Not an Arrow file)"),
         ("a.arrow", arrow(ROWS, ipc.new_stream)[:-900], "damaged Arrow file ("),
         ("a.parquet", parquet(IMAGES), BYTES),
         ("a.arrow", arrow(IMAGES), BYTES),

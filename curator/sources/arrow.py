@@ -79,6 +79,7 @@ def arrow_rows(file: IO[bytes], name: str, start: bytes) -> Iterator[Row | Rejec
             with ipc.open_file(file) as reader:
                 batches = (reader.get_batch(place) for place in range(reader.num_record_batches))
                 yield from table_rows(name, reader.schema, _trusted(batches))
+            file.seek(0, 2)  # the footer was read first
         else:
             with ipc.open_stream(file) as reader:
                 yield from table_rows(name, reader.schema, _trusted(reader))
@@ -111,8 +112,9 @@ def _damaged(kind: str, name: str) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{name}: damaged {kind} file ({str(error).splitlines()[0]})") from None
+    except (pa.ArrowException, OSError, MemoryError) as error:  # of memory: a wrong length is a huge one
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"{name}: damaged {kind} file ({reason})") from None
 
 
 def _trusted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
