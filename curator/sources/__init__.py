@@ -86,7 +86,7 @@ def _found(raw: str) -> list[str] | HubName:
     path = Path(raw)
     if raw == "-" or path.is_file() or path.is_fifo():
         return [raw]
-    if path.is_dir():
+    if raw and path.is_dir():
         return folder_files(path)
     name = hub_name(raw)
     if raw.startswith("hf:") and name is not None:
