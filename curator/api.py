@@ -10,10 +10,11 @@ from typing import Any, Literal
 from curator import pipeline
 from curator.combining import Combine, Missing, Panel
 from curator.conformal import Guarantee, exact
-from curator.options import GROUP_MIN, LabelOptions, Reading, Rule, Ties, Votes, Wanted, default_out, judge_choices
+from curator.options import GROUP_MIN, LabelOptions, Reading, Rule, Ties, Votes, Wanted, judge_choices
 from curator.pairing import parse_pairing
 from curator.progress import Progress
 from curator.signals import Signal
+from curator.sources import default_out
 
 
 def label(

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from curator.combining import Panel
 from curator.conformal import Guarantee, exact
-from curator.errors import InputError
 from curator.pairing import Pairing
 from curator.signals import Signal
 
@@ -224,18 +223,3 @@ class LabelOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.audit <= 1:
             raise ValueError(f"audit is a share of the accepted pairs between 0 and 1, not {self.audit}")
-
-
-def default_out(raw: str) -> Path:
-    """The output folder of a raw file: its name without suffixes, and `.curated`.
-
-    Raises:
-        InputError: the rows come from standard input, which has no name.
-    """
-    if raw == "-":
-        raise InputError("rows from standard input have no file name to go by: give --out DIR")
-    path = PurePath(raw)
-    stem = path.name
-    for suffix in (".gz", ".jsonl", ".json"):
-        stem = stem.removesuffix(suffix)
-    return Path(path.with_name(f"{stem or 'raw'}.curated"))

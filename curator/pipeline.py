@@ -19,6 +19,7 @@ from curator.exports.writing import write_export
 from curator.files import require_dataset_folder, require_readable, whole_file
 from curator.options import LabelOptions, Rule, Wanted
 from curator.progress import Progress
+from curator.sources import require_source
 from curator.steps.agreeing import Groups, folder_names
 from curator.steps.deciding import Decided, decide, latest_rule
 from curator.steps.explaining import Explained, explain, writer_of
@@ -46,8 +47,10 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         CuratorError: see `curator.errors`.
     """
     start = time.monotonic()
-    for path in filter(None, (options.raw, options.calibration, *(judge.log for judge in options.judges))):
-        require_readable(path)
+    for source in filter(None, (options.raw, options.calibration)):
+        require_source(source)
+    for log in filter(None, (judge.log for judge in options.judges)):
+        require_readable(log)
     if options.rationale:
         writer_of(options)
     last = LastRun(options, [template_for(judge).digest for judge in options.judges if not judge.log])

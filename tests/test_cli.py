@@ -143,7 +143,7 @@ def test_usage(raw: Path, cli: Cli, arguments: list[str], says: str) -> None:
     ("arguments", "says"),
     [
         (["missing.jsonl"], "No such file"),
-        (["."], "directory"),
+        ([str(ROOT / "recipes" / "templates")], "no file in it is named as one of rows"),
         (["{raw}", "--recipe", "nonsense"], "no recipe is named 'nonsense'; there are: quickstart"),
         (["{raw}", "--template", "nonsense"], "no template is named 'nonsense'; there are: chat, chat_ties, c"),
         (["{raw}", "--input-format", "nonsense"], "there are: pair, chosen_rejected"),

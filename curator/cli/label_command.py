@@ -37,13 +37,19 @@ def command(**values: Any) -> int:
     The judge: servers (--judge-url), a model to serve (--judge-model), a log (--judgments), else the small embedded
     demonstration judge. Several of these judge together: each reads every pair, and the mean of their log-odds counts.
 
-    RAW is a JSON Lines file, plain or gzip, or - for standard input, with rows of prompt, response_a, response_b and
-    perhaps label (a, b, tie), or of prompt, chosen, rejected. Labelled rows calibrate the judge: they must be a random
-    sample. The same command again asks the judge only what is new.
+    RAW is a file (JSON Lines, a JSON array, CSV, TSV, Parquet, Arrow, Feather; text may be packed by gzip or zstd), a
+    folder of such files, a pattern in quotes, - for standard input, or a data set of the Hugging Face hub:
+    hf://datasets/ORG/NAME, or ORG/NAME where nothing here is called so, with @REVISION, :CONFIG and #SPLIT behind it
+    where needed (pip install 'preference-curator[hub]'; a token is read from HF_TOKEN).
+
+    Its rows have prompt, response_a, response_b and perhaps label (a, b, tie), or prompt, chosen, rejected. Labelled
+    rows calibrate the judge: they must be a random sample. The same command again asks the judge only what is new.
 
     \b
     Examples:
       curator label raw.jsonl
+      curator label hf://datasets/org/name#train --limit 1000
+      curator label 'part-*.parquet' --out labelled
       curator label raw.jsonl --judge-url http://127.0.0.1:30000 --alpha 0.05
       curator label raw.jsonl --judgments log.jsonl --judge gpt-4
       curator label mine.jsonl --map prompt=question --map a=left --map b=right --map label=pick --label-value 1=a
@@ -53,8 +59,9 @@ def command(**values: Any) -> int:
     from curator import pipeline
     from curator.cli.main import NO_THRESHOLD, OK, SOME_UNJUDGED
     from curator.cli.summary import print_json, summary
-    from curator.options import LabelOptions, Wanted, default_out
+    from curator.options import LabelOptions, Wanted
     from curator.progress import Terminal, clean
+    from curator.sources import default_out
 
     if values["ray"] and not values["judge_url"]:
         raise click.UsageError("--ray asks running servers: name them with --judge-url")

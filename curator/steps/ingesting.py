@@ -20,7 +20,7 @@ from curator.options import LabelOptions
 from curator.pair import Pair
 from curator.progress import Progress, one_line
 from curator.sources import source_rows
-from curator.steps.unchanged import settled, stamp
+from curator.steps.unchanged import all_files, settled, stamp
 from curator.store import Store
 from curator.store.pairs import Added, input_number, replace_input
 
@@ -82,9 +82,10 @@ def ingest(store: Store, options: LabelOptions, progress: Progress) -> dict[str,
 
 def _key(options: LabelOptions, paths: list[str]) -> dict[str, Any] | None:
     """All that decides what an input becomes; None where a file might change without showing it."""
-    if (stamps := settled(paths)) is None:
+    files = all_files(*paths)
+    if files is None or (stamps := settled(files)) is None:
         return None
-    read = [list(pair) for pair in zip(paths, stamps, strict=True)]
+    read = [list(pair) for pair in zip(files, stamps, strict=True)]
     return {"version": __version__, "files": read, "reading": str(options.reading), "limit": options.limit}
 
 
@@ -133,7 +134,7 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, 
                 sources.append(("calibration", _labelled(pairs("calibration", options.calibration, advance))))
             added = replace_input(store, sources)
     if not added["pool"].pairs:
-        raise InputError(f"{options.raw}: no usable pair in it (JSON Lines is needed). {'; '.join(first)}".rstrip())
+        raise InputError(f"{options.raw}: no usable pair in it. {'; '.join(first)}".rstrip())
     if first:
         progress.say(f"rejected {sum(rejected.values()):,} rows; the first: {first[0]}")
     return {role: _ingested(one, seen[role], rejected[role]) for role, one in added.items()}
@@ -173,7 +174,7 @@ def _labelled(pairs: Iterable[Pair]) -> Iterator[Pair]:
 
 def _size(options: LabelOptions) -> int | None:
     """Bytes to be read; None where that is not known beforehand."""
-    stamps = [stamp(path) for path in (options.raw, options.calibration) if path is not None]
+    stamps = [stamp(path) for path in all_files(options.raw, options.calibration) or ["-"]]
     return None if None in stamps else sum(one[0] for one in stamps if one is not None)
 
 
