@@ -76,26 +76,19 @@ def _of_judges(result: Result, rows: int) -> tuple[float | None, str]:
     if not accepted:
         return None, f"nothing is promised of the {rows:,} auto labels"
     rule, alpha = Guarantee(result["guarantee"]), result["alpha"]
+    error = alpha
     if rule is Guarantee.FDR:
-        error, why = (
-            alpha,
-            "which bounds the share of wrong ones on average over calibration draws, not in this one (fdr)",
-        )
+        why = "which bounds the share of wrong ones on average over calibration draws, not in this one (fdr)"
     elif rule is Guarantee.PAC:
-        error, why = (
-            alpha,
-            (
-                "which bounds the long-run error rate at the threshold with probability "
-                f"{1 - result['delta']:g} over calibration draws; in one batch it may be higher (pac)"
-            ),
+        why = (
+            f"which bounds the long-run error rate at the threshold with probability {1 - result['delta']:g} over "
+            "calibration draws; in one batch it may be higher (pac)"
         )
     elif rule is Guarantee.SCOPE:
-        error, why = (
-            alpha * pool / accepted,
-            (
-                f"an estimate and no bound: alpha {alpha:g} over coverage {accepted / pool:.3g}, for scope bounds how often "
-                "a pair is accepted and wrong, and not the error among accepted pairs"
-            ),
+        error = alpha * pool / accepted
+        why = (
+            f"an estimate and no bound: alpha {alpha:g} over coverage {accepted / pool:.3g}, for scope bounds how often "
+            "a pair is accepted and wrong, and not the error among accepted pairs"
         )
     else:  # pragma: no cover - a new rule must be written here
         raise ValueError(f"unknown guarantee {rule!r}")
