@@ -61,10 +61,8 @@ def label_smoothing(
     if not value:
         return None, f"No label_smoothing: {because or 'there are no rows'}."
     if value >= 0.5:
-        return (
-            None,
-            f"No label_smoothing: the labels come to {value:g}, and from one half on they say nothing: {because}.",
-        )
+        why = f"the labels come to {value:g}, and from one half on they say nothing"
+        return None, f"No label_smoothing: {why}: {because}."
     return value, f"label_smoothing {value:g} for {auto + human:,} rows: {because}."
 
 
@@ -87,8 +85,8 @@ def _of_judges(result: Result, rows: int) -> tuple[float | None, str]:
     elif rule is Guarantee.SCOPE:
         error = alpha * pool / accepted
         why = (
-            f"an estimate and no bound: alpha {alpha:g} over coverage {accepted / pool:.3g}, for scope bounds how often "
-            "a pair is accepted and wrong, and not the error among accepted pairs"
+            f"an estimate and no bound: alpha {alpha:g} over coverage {accepted / pool:.3g}, for scope bounds how "
+            "often a pair is accepted and wrong, and not the error among accepted pairs"
         )
     else:  # pragma: no cover - a new rule must be written here
         raise ValueError(f"unknown guarantee {rule!r}")
