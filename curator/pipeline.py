@@ -10,8 +10,8 @@ import orjson
 
 from curator import __version__
 from curator.errors import Interrupted, StoreError
-from curator.exports.card import dataset_card
-from curator.exports.trl import write_dataset
+from curator.exports.card import PICTURE, About, Contents, Split, dataset_card
+from curator.exports.trl import MEANINGS, SCHEMA, write_dataset
 from curator.files import require_dataset_folder, require_readable, whole_file
 from curator.options import LabelOptions, Rule
 from curator.progress import Progress
@@ -20,7 +20,7 @@ from curator.steps.deciding import Decided, decide, latest_rule
 from curator.steps.ingesting import Ingested, ingest
 from curator.steps.judging import Asked, judge_input, template_for
 from curator.steps.queueing import require_imported, write_queue
-from curator.steps.reporting import write_report
+from curator.steps.reporting import risk_picture, write_report
 from curator.steps.results import Result, decision_result
 from curator.steps.scoring import panel_judge
 from curator.steps.unchanged import LastRun
@@ -131,10 +131,16 @@ def group_datasets(store: Store, groups: Groups, folder: Path) -> list[Result]:
     return made
 
 
-def export_dataset(store: Store, result: Result, folder: Path) -> None:
-    """Write the training data set and its card."""
+def export_dataset(store: Store, result: Result, folder: Path, about: About | None = None) -> None:
+    """Write the training data set, its card and the picture on it."""
     rows = dataset_counts(store)
-    write_dataset(folder, dataset(store), sum(rows.values()), lambda *sizes: dataset_card(result, rows, *sizes))
+    count, picture = sum(rows.values()), risk_picture(store, result)
+
+    def card(size: int, held: int) -> str:
+        contents = Contents(SCHEMA, MEANINGS, {"train": Split(count, held)}, size, rows)
+        return dataset_card(result, contents, about, picture and picture[1])
+
+    write_dataset(folder, dataset(store), count, card, {PICTURE: picture[0]} if picture else {})
 
 
 def write_result(path: Path, result: Result) -> None:

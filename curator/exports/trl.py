@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,17 +26,35 @@ SCHEMA = pa.schema(
 )
 """Columns of the data set. Written out, never inferred: one empty file must not change a type."""
 
+MEANINGS = {
+    "prompt": "the conversation, as messages; the last one is answered",
+    "chosen": "the preferred response, as one assistant message",
+    "rejected": "the other response",
+    "pair_id": "content hash of prompt and responses",
+    "p_chosen": "the judge's probability that `chosen` is better, averaged over both orders; null where it gave none",
+    "bpe": "bidirectional preference entropy in nats, 0 (sure) to 0.693 (no preference)",
+    "label_source": "`human` or `auto`",
+}
+"""What each column means, for the card."""
+
 SHARD_ROWS, GROUP_ROWS = 200_000, 20_000
 """Rows of a file, and rows of a group in it: always as many, so that equal rows make equal files."""
 
 
-def write_dataset(folder: Path, batches: Iterable[pa.RecordBatch], rows: int, card: Callable[[int, int], str]) -> None:
+def write_dataset(
+    folder: Path,
+    batches: Iterable[pa.RecordBatch],
+    rows: int,
+    card: Callable[[int, int], str],
+    beside: Mapping[str, bytes] | None = None,
+) -> None:
     """Write `README.md` and `data/train-*.parquet` so that the folder appears whole.
 
     Args:
         batches: the rows, in order.
         rows: how many there are; it names the shards.
         card: makes the card from the bytes of the Parquet files and of the rows in memory.
+        beside: what else lies beside the card, by name.
     """
     with whole_folder(folder) as aside:
         data = aside / "data"
@@ -61,6 +79,8 @@ def write_dataset(folder: Path, batches: Iterable[pa.RecordBatch], rows: int, ca
                     writing.result()
         size = sum(file.stat().st_size for file in data.iterdir())
         (aside / "README.md").write_text(card(size, held), encoding="utf-8")
+        for name, data_beside in (beside or {}).items():
+            (aside / name).write_bytes(data_beside)
 
 
 def _take(source: Iterator[pa.RecordBatch], rest: list[pa.RecordBatch], most: int) -> pa.Table | None:
