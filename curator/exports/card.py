@@ -15,7 +15,7 @@ from curator.intervals import audit_sentence
 PICTURE = "risk-and-coverage.svg"
 """Name of the picture beside the card."""
 
-TAG, DEMONSTRATION = "curator", "demonstration-judge"
+TAG, DEMONSTRATION = "preference-curator", "demonstration-judge"
 """Tags that say who made a data set, and that its auto labels are those of a demonstration judge."""
 
 _SIZES = (
@@ -104,7 +104,8 @@ def dataset_card(
         ValueError: a column has a type that a card has no name for.
     """
     return _joined(
-        _header(contents, about or About(), result["judge"]["demonstration"]), _body(result, contents, picture)
+        _header(contents, about or About(), result["judge"]["demonstration"] and contents.sources.get("auto", 0) > 0),
+        _body(result, contents, picture),
     )
 
 
