@@ -150,7 +150,8 @@ def _header(contents: Contents, about: About, demonstration: bool) -> dict[str, 
     count = sum(split.rows for split in contents.splits.values())
     held = sum(split.held for split in contents.splits.values())
     return {
-        **{"pretty_name": "Preference pairs labelled with curator", **_owner(about)},
+        **_owner(about),
+        "pretty_name": about.pretty_name or "Preference pairs labelled with curator",
         "tags": ["preference", "dpo", "trl", TAG, *([DEMONSTRATION] if demonstration else [])],
         "size_categories": [next((name for most, name in _SIZES if count < most), "100M<n<1B")],
         "dataset_info": {
@@ -209,7 +210,7 @@ def _body(result: Mapping[str, Any], contents: Contents, picture: str | None) ->
         else ""
     )
     threshold, panel, groups = result["threshold"], result["panel"], _groups(result)
-    several = _one(result) if panel is None else _several(result["judges"], panel)
+    several = _template(result["judges"][0]) if panel is None else _several(result["judges"], panel)
     audit = "" if result.get("audit") is None else f"\n## The audit\n\n{audit_sentence(result['audit'])}\n"
     accepted = (
         "none" if threshold is None else "see the groups" if groups else f"BPE at most {threshold['bpe']:.6g} nats"
@@ -276,12 +277,9 @@ def _limits(result: Mapping[str, Any], auto: int, human: int) -> str:
     return "".join(f"- {one}\n" for one in said)
 
 
-def _one(result: Mapping[str, Any]) -> str:
-    """The template of the only judge, where it has one."""
-    settings = result["judge"]["settings"]
-    if "template_digest" not in settings:
-        return ""
-    return f"| template | {_cell(str(settings.get('template')))}, hash {_cell(str(settings['template_digest']))} |\n"
+def _template(judge: Mapping[str, Any]) -> str:
+    """The row of the table about a judge's template, where it has one."""
+    return f"| template | {_cell(judge['template'])} |\n" if judge["template"] else ""
 
 
 _RESOLVED = {
@@ -315,6 +313,7 @@ def _several(judges: list[dict[str, Any]], panel: Mapping[str, Any]) -> str:
     """Rows of the table about judges that worked together."""
     rows = [
         f"| judge {place} | {_cell(one['name'])} ({one['engine']}), `{one['judge_id']}`: {one['judged']} pairs |\n"
+        f"{_template(one)}"
         for place, one in enumerate(judges, 1)
     ]
     how = f"mean of {panel['combine']}; one that failed: {panel['missing']}{_cascade(panel)}"
