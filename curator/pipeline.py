@@ -12,21 +12,17 @@ import orjson
 
 from curator import __version__
 from curator.errors import Interrupted, StoreError
-from curator.exports.base import Facts
-from curator.exports.card import dataset_card
-from curator.exports.registry import EXPORTS, RANKING
-from curator.exports.writing import write_export
 from curator.files import require_dataset_folder, require_readable, whole_file
-from curator.options import LabelOptions, Rule, Wanted
+from curator.options import LabelOptions, Rule
 from curator.progress import Progress
 from curator.sources import require_source
 from curator.steps.agreeing import Groups, folder_names
 from curator.steps.deciding import Decided, decide, latest_rule
 from curator.steps.explaining import Explained, explain, writer_of
+from curator.steps.exporting import export_all, export_dataset
 from curator.steps.ingesting import Ingested, ingest
 from curator.steps.judging import Asked, judge_input, template_for
 from curator.steps.queueing import require_imported, write_queue
-from curator.steps.ranking import export_ranking
 from curator.steps.reporting import write_report
 from curator.steps.results import Result, decision_result
 from curator.steps.scoring import panel_judge
@@ -34,7 +30,6 @@ from curator.steps.unchanged import LastRun
 from curator.store import Store, open_store, views
 from curator.store.agreement import keep_only
 from curator.store.audits import draw_audit
-from curator.store.dataset import dataset, examples
 from curator.store.judgments import add_judge, latest_judge
 from curator.store.labels import draw_for_calibration, drawn_without_label
 
@@ -149,47 +144,6 @@ def group_datasets(store: Store, groups: Groups, folder: Path) -> list[Result]:
         kept = ("calibration", "threshold", "pool", "accepted", "coverage", "promise", "dataset", "labels_missing")
         made.append({"group": name, "annotators": annotators, "out": str(out), **{key: result[key] for key in kept}})
     return made
-
-
-_ALL, _NOTHING = Wanted(), Facts()
-
-
-def export_all(store: Store, result: Result, options: LabelOptions) -> None:
-    """Write the data set and the other exports that are wanted; the result says what came out."""
-    result["exports"] = []
-    for wanted in (_ALL, *options.exports):
-        name = f"exports/{wanted.to}" if result["exports"] else "dataset"
-        result["exports"].append({"folder": name, **export_dataset(store, result, options.out / name, wanted)})
-    result["dataset"] = result["exports"][0]["rows"]
-
-
-def export_dataset(
-    store: Store,
-    result: Result,
-    folder: Path,
-    wanted: Wanted = _ALL,
-    facts: Facts = _NOTHING,
-    slope: float | None = None,
-) -> Result:
-    """Write an export, its card and its trainer's configuration: a whole folder or none.
-
-    Args:
-        slope: from the judge's log-odds to calibrated ones; None: auto labels have no p_target.
-
-    Returns:
-        One of `exports` in `schemas/run.schema.json`, but for its folder.
-    """
-    if wanted.to == RANKING:
-        return export_ranking(store, folder, wanted)
-    found = examples(store, wanted, slope)
-    written = write_export(
-        folder, EXPORTS[wanted.to], dataset(store, found, wanted.test), wanted, facts,
-        lambda contents: dataset_card(result, contents), tools=found.tools,
-    )  # fmt: skip
-    return {
-        "to": wanted.to, "rows": written.sources, "splits": written.splits,
-        "left_out": {**found.left_out, **written.left_out},
-    }  # fmt: skip
 
 
 def write_result(path: Path, result: Result) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from curator.exports.base import Facts
 from curator.options import Wanted
-from curator.pipeline import export_dataset
+from curator.steps.exporting import export_dataset
 from curator.store import open_store, views
 from tests.conftest import judgments, pairs, write_rows
 
@@ -78,11 +77,10 @@ def test_trl_trains_two_steps(
 
     import trl
 
-    facts = Facts(0.125, "At most an eighth of the labels is wrong.")
     with open_store(db) as store:
         result = views.latest_run(store)
         assert result is not None
-        export_dataset(store, result, tmp_path / "data set", Wanted(to, test=0.25), facts, slope=0.8)
+        export_dataset(store, result, tmp_path / "data set", Wanted(to, test=0.25))
     monkeypatch.chdir(tmp_path / "data set")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     parser = trl.TrlParser(
@@ -90,13 +88,16 @@ def test_trl_trains_two_steps(
     )
     quick: dict[str, Any] = {
         "model_name_or_path": model, "max_steps": 2, "gradient_accumulation_steps": 1, "max_length": 256,
-        "report_to": "none", "use_cpu": True, "bf16": False, "output_dir": tmp_path / "trained", "logging_steps": 1, "dtype": "float32",
+        "report_to": "none", "use_cpu": True, "bf16": False, "output_dir": tmp_path / "trained",
+        "logging_steps": 1, "dtype": "float32",
         "gradient_checkpointing": False, "save_strategy": "no", "disable_tqdm": True, "learning_rate": 0.01,
     }  # fmt: skip
     arguments = [text for name, value in quick.items() for text in (f"--{name}", str(value))]
     chosen = parser.parse_args_and_config(["--config", f"trl-{script}.yaml", *arguments])
     if script == "dpo":
-        assert (chosen[1].loss_type, chosen[1].label_smoothing) == (["robust"], 0.125)
+        assert (chosen[1].loss_type, chosen[1].label_smoothing) == (["robust"], 0.05), (
+            "half of the labels are the judge's, at alpha .1"
+        )
     seen: list[dict[str, float]] = []
     trainer = getattr(trl, f"{method}Trainer")
     log = trainer.log
@@ -104,5 +105,4 @@ def test_trl_trains_two_steps(
     importlib.import_module(f"trl.scripts.{script}").main(*chosen)
     losses = [logs["loss"] for logs in seen if "loss" in logs]
     assert len(losses) == 2
-    print("LOSSES", losses)
     assert (tmp_path / "trained" / "model.safetensors").is_file()

@@ -14,6 +14,7 @@ from curator.cli import options
 @options.db
 @options.wanted
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
+@options.about
 @options.as_json
 def command(db: Path, out: Path, as_json: bool, **values: Any) -> None:
     """Write the training data set, from the latest decisions, in the form that a trainer reads.
@@ -27,18 +28,19 @@ def command(db: Path, out: Path, as_json: bool, **values: Any) -> None:
       curator export --db raw.curated/curator.duckdb --to trl-reward --split 0.1 --out reward
       curator export --db raw.curated/curator.duckdb --to axolotl --only human --out axolotl
     """
-    from curator import pipeline
     from curator.cli.summary import export_line, print_json
     from curator.errors import InputError
     from curator.files import require_dataset_folder
+    from curator.steps.exporting import export_dataset
     from curator.store import open_store, views
 
+    about = options.about_choice(values)
     require_dataset_folder(out)
     with open_store(db, create=False) as store:
         latest = views.latest_run(store)
         if latest is None:
             raise InputError(f"{db}: nothing is decided yet; run `curator label` first")
-        made = pipeline.export_dataset(store, latest, out, options.wanted_choice(values))
+        made = export_dataset(store, latest, out, options.wanted_choice(values), about)
     if as_json:
         print_json({"out": str(out), **made.pop("rows"), **made})
     else:

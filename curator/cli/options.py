@@ -195,6 +195,23 @@ def keep_annotators(store: Any, annotators: int | None, share: float | None) -> 
         set_readers(store, Readers(annotators or kept.annotators, kept.share if share is None else share))
 
 
+about = together(
+    option("--license", metavar="NAME", help="License of the data, as the hub spells it: cc-by-4.0, other, ..."),
+    option("--language", "languages", metavar="CODE", multiple=True, help="A language of the data: en, de, ..."),
+    option("--pretty-name", metavar="TEXT", help="A title for the data set."),
+)
+
+
+def about_choice(values: dict[str, Any]) -> Any:
+    """The `About` of parsed options."""
+    from curator.exports.card import About
+
+    try:
+        return About(values["license"], values["languages"], values["pretty_name"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
 reading = together(
     option("--input-format", metavar="NAME", help="Format of RAW, where its fields do not tell."),
     click.option(

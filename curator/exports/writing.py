@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,17 +44,20 @@ def write_export(
     export: Export,
     batches: Iterable[pa.RecordBatch],
     wanted: Wanted,
-    facts: Facts,
+    facts: Callable[[Mapping[str, int]], Facts],
     card: Callable[[Contents], str],
     *,
     tools: bool = False,
+    beside: Mapping[str, bytes] | None = None,
 ) -> Written:
     """Write `README.md`, `data/SPLIT-*` and the trainer's configuration, so that the folder appears whole.
 
     Args:
         batches: the examples, in order, as `curator.store.dataset.dataset` yields them.
+        facts: says what there is to say of so many examples by label source.
         card: makes the card of what was written.
         tools: whether any example has tools.
+        beside: what else lies beside the card, by name.
     """
     columns = export.schema(wanted.minimal, tools)
     names = ("train", "test") if wanted.test else ("train",)
@@ -79,8 +82,10 @@ def write_export(
             {name: count * export.copies for name, count in sources.items()},
         )
         (aside / "README.md").write_text(card(contents), encoding="utf-8")
-        for name, text in export.files(facts, sizes).items():
+        for name, text in export.files(facts(sources), sizes).items():
             (aside / name).write_text(text, encoding="utf-8")
+        for name, content in (beside or {}).items():
+            (aside / name).write_bytes(content)
     return Written({name: split.rows for name, split in sizes.items()}, dict(sources), dict(left_out))
 
 
