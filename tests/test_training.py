@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 
 from curator.options import Wanted
 from curator.steps.exporting import export_dataset
+from curator.steps.softening import latest_softening
 from curator.store import open_store, views
 from tests.conftest import judgments, pairs, write_rows
 
@@ -48,61 +52,83 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from curator.cli.main import run
 
     folder = tmp_path_factory.mktemp("raw")
-    rows = pairs(40, labelled=20)
+    rows = pairs(80, labelled=40)
     tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
     rows[3]["tools"] = [tool]
     rows[4]["prompt"] = [
         {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "What is 1 + 1?"},
     ]  # fmt: skip
-    raw, log = write_rows(folder / "raw.jsonl", rows), write_rows(folder / "log.jsonl", judgments(40))
+    raw, log = write_rows(folder / "raw.jsonl", rows), write_rows(folder / "log.jsonl", judgments(80))
     assert run(["label", str(raw), "--judgments", str(log)]) == 0
     return folder / "raw.curated" / "curator.duckdb"
 
 
-@pytest.mark.parametrize(
-    ("to", "script", "method"),
-    [
-        ("trl", "dpo", "DPO"),
-        ("trl-implicit", "dpo", "DPO"),
-        ("trl-kto", "kto", "KTO"),
-        ("trl-reward", "reward", "Reward"),
-    ],
-)
-def test_trl_trains_two_steps(
-    to: str, script: str, method: str, model: Path, db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What `trl dpo --config trl-dpo.yaml` does in the folder, but for two steps and with a tiny model."""
-    import importlib
+@pytest.fixture
+def train(model: Path, db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Any]:
+    """What `trl dpo --config trl-dpo.yaml` does in the folder of an export, but for two steps and with a tiny model.
 
+    Gives the settings of the trainer and what it logged.
+    """
     import trl
 
+    def run(to: str, method: str) -> tuple[Any, list[dict[str, float]]]:
+        script, folder = method.lower(), tmp_path / "a data set"
+        with open_store(db) as store:
+            result = views.latest_run(store)
+            assert result is not None
+            export_dataset(store, result, folder, Wanted(to, test=0.25 if to == "trl" else 0))
+        monkeypatch.chdir(folder)
+        quick: dict[str, Any] = {
+            "model_name_or_path": model, "output_dir": tmp_path / "trained", "max_steps": 2, "max_length": 256,
+            "gradient_accumulation_steps": 1, "learning_rate": 0.01, "dtype": "float32", "bf16": False, "use_cpu": True,
+            "gradient_checkpointing": False, "save_strategy": "no", "logging_steps": 1, "report_to": "none",
+            "disable_tqdm": True,
+        }  # fmt: skip
+        given = [text for name, value in quick.items() for text in (f"--{name}", str(value))]
+        kinds = (trl.ScriptArguments, getattr(trl, f"{method}Config"), trl.ModelConfig, trl.DatasetMixtureConfig)
+        chosen = trl.TrlParser(kinds).parse_args_and_config(["--config", f"trl-{script}.yaml", *given])
+        logged: list[dict[str, float]] = []
+        trainer = getattr(trl, f"{method}Trainer")
+        log = trainer.log
+
+        def noted(self: Any, *given: Any) -> None:
+            log(self, *given)
+            logged[:] = self.state.log_history
+
+        monkeypatch.setattr(trainer, "log", noted)
+        importlib.import_module(f"trl.scripts.{script}").main(*chosen)
+        assert (tmp_path / "trained" / "model.safetensors").is_file()
+        return chosen[1], logged
+
+    return run
+
+
+def test_dpo_trains_with_the_robust_loss(train: Callable[[str, str], Any]) -> None:
+    settings, logged = train("trl", "DPO")
+    assert (settings.loss_type, settings.label_smoothing) == (["robust"], 0.05), "half of the labels are a judge's"
+    first, second = (found for found in logged if "loss" in found)
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-4), "nothing has been learned yet"
+    margin = second["rewards/margins"]
+    wrong, right = math.log1p(math.exp(margin)), math.log1p(math.exp(-margin))
+    assert second["loss"] == pytest.approx((0.95 * right - 0.05 * wrong) / 0.9, abs=1e-3)
+    assert second["loss"] != pytest.approx(right, abs=1e-3)
+    assert any("eval_loss" in found for found in logged), "the test split is what it is evaluated on"
+
+
+def test_kto_trains(train: Callable[[str, str], Any]) -> None:
+    _, logged = train("trl-kto", "KTO")
+    first, second = (found["loss"] for found in logged if "loss" in found)
+    assert first == pytest.approx(0.5, abs=1e-4)
+    assert abs(second - first) > 1e-3, "the first step has changed the model"
+
+
+def test_a_reward_model_trains_with_the_margin(train: Callable[[str, str], Any], db: Path) -> None:
+    """Before anything is learned the loss is the logistic loss at -margin: ln 4 for a human label (3 to 1)."""
+    _, logged = train("trl-reward", "Reward")
+    first, _ = (found["loss"] for found in logged if "loss" in found)
     with open_store(db) as store:
-        result = views.latest_run(store)
-        assert result is not None
-        export_dataset(store, result, tmp_path / "data set", Wanted(to, test=0.25))
-    monkeypatch.chdir(tmp_path / "data set")
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    parser = trl.TrlParser(
-        (trl.ScriptArguments, getattr(trl, f"{method}Config"), trl.ModelConfig, trl.DatasetMixtureConfig)
-    )
-    quick: dict[str, Any] = {
-        "model_name_or_path": model, "max_steps": 2, "gradient_accumulation_steps": 1, "max_length": 256,
-        "report_to": "none", "use_cpu": True, "bf16": False, "output_dir": tmp_path / "trained",
-        "logging_steps": 1, "dtype": "float32",
-        "gradient_checkpointing": False, "save_strategy": "no", "disable_tqdm": True, "learning_rate": 0.01,
-    }  # fmt: skip
-    arguments = [text for name, value in quick.items() for text in (f"--{name}", str(value))]
-    chosen = parser.parse_args_and_config(["--config", f"trl-{script}.yaml", *arguments])
-    if script == "dpo":
-        assert (chosen[1].loss_type, chosen[1].label_smoothing) == (["robust"], 0.05), (
-            "half of the labels are the judge's, at alpha .1"
-        )
-    seen: list[dict[str, float]] = []
-    trainer = getattr(trl, f"{method}Trainer")
-    log = trainer.log
-    monkeypatch.setattr(trainer, "log", lambda self, logs, *rest: (seen.append(dict(logs)), log(self, logs, *rest)))
-    importlib.import_module(f"trl.scripts.{script}").main(*chosen)
-    losses = [logs["loss"] for logs in seen if "loss" in logs]
-    assert len(losses) == 2
-    assert (tmp_path / "trained" / "model.safetensors").is_file()
+        slope = latest_softening(store).slope
+    assert slope is not None
+    auto = math.log1p(math.exp(slope * math.log(9)))
+    assert any(first == pytest.approx(mean, abs=0.01) for mean in (math.log(4), auto, (math.log(4) + auto) / 2))

@@ -142,7 +142,8 @@ def dataset(store: Store, found: Examples, test: float = 0.0, batch: int = 10_00
     first, last = store.one("SELECT coalesce(min(place), 0), coalesce(max(place), -1) FROM example")
     tools = """if(json_type(metadata, '$.tools') = 'ARRAY', metadata->'$.tools', NULL)::VARCHAR"""
     texts = store.stream(
-        f"""SELECT rowid AS place, prompt, prompt::JSON::STRUCT("role" VARCHAR, content VARCHAR)[] AS messages,
+        f"""SELECT rowid AS place, prompt,
+                   json_transform(prompt, '[{{"role": "VARCHAR", "content": "VARCHAR"}}]') AS messages,
                    response_a, response_b, metadata, {tools if found.tools else "NULL::VARCHAR"} AS tools, file, line
         FROM pair WHERE rowid BETWEEN {first:d} AND {last:d}""",
         batch,

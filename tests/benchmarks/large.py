@@ -154,6 +154,7 @@ def decide(folder: Path) -> float:
 
 def export(folder: Path) -> dict[str, float]:
     from curator.steps.exporting import export_dataset
+    from curator.store import open_store, views
 
     chosen = options(folder)
     with open_store(chosen.db) as store:
