@@ -596,6 +596,25 @@ def test_several_judges_of_mt_bench_label_one_pair(cli: Cli, tmp_path: Path) -> 
     assert by_name == pytest.approx({"expert_0": 50 / 60, "expert_1": 50 / 60, "expert_2": 20 / 30})
 
 
+def test_who_is_named_has_one_vote_and_nobody_else_has(tmp_path: Path) -> None:
+    """A person's last word on a pair counts, however often a file repeats it; of nameless people each counts."""
+    first, other = pairs(2)
+    said = [[{"annotator": "anna", "label": "a"}, {"label": "a"}, {"label": "a"}], {"anna": "b", "ben": "b"}, ["b"]]
+    rows = [{**first, "votes": votes} for votes in said] + [{**other, "votes": {"anna": "tie", "raw.jsonl": "a"}}]
+    for row in rows:
+        del row["label"]
+    raw = write_rows(tmp_path / "raw.jsonl", rows)
+    with open_store(tmp_path / "store.duckdb") as store:
+        for labels in (7, 0):  # what has been read before is known
+            added = replace_input(store, [("pool", read(source_rows(str(raw)), Reading()))])["pool"]
+            assert (added.pairs, added.duplicates, added.labels) == (2, 2, labels)
+            found = store.rows("SELECT annotator, verdict FROM human_label ORDER BY number")
+            assert found == [
+                ("raw.jsonl", "a"), ("raw.jsonl#2", "a"), ("anna", "b"), ("ben", "b"), ("raw.jsonl#3", "b"),
+                ("anna", "tie"), ("raw.jsonl", "a"),
+            ]  # fmt: skip
+
+
 def test_votes_calibrate_from_a_file_of_their_own(cli: Cli, tmp_path: Path) -> None:
     """Rows of --calibration may have several labels each, with the names and strengths that the file gives."""
     pool = write_rows(tmp_path / "pool.jsonl", pairs(40))
