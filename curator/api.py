@@ -13,6 +13,7 @@ from curator.conformal import Guarantee, exact
 from curator.options import GROUP_MIN, LabelOptions, Reading, Rule, Ties, Votes, default_out, judge_choices
 from curator.pairing import parse_pairing
 from curator.progress import Progress
+from curator.recipes import load_rubric
 from curator.signals import Signal
 
 
@@ -26,6 +27,7 @@ def label(
     judgments: str | Path | Sequence[str | Path] = (),
     judge: str | Sequence[str] = (),
     template: str | Sequence[str] = (),
+    rubric: str | Path | Mapping[str, Any] | None = None,
     probe: bool = True,
     combine: Combine | str = "log-odds",
     missing: Missing | str = "abstain",
@@ -55,6 +57,7 @@ def label(
     """Label raw pairs; see `curator label --help` for what each argument means.
 
     Args:
+        rubric: a name, a path, or the mapping itself (schemas/rubric.schema.json).
         alpha, delta: used exactly as written: 0.07 is 7/100, not the binary number nearest to it.
 
     Returns:
@@ -87,6 +90,7 @@ def label(
             _several(judge),
             _several(template),
             probe=probe,
+            rubric=None if rubric is None else load_rubric(rubric if isinstance(rubric, Mapping) else str(rubric)),
         ),
         panel=Panel(
             Combine(combine), Missing(missing), None if cascade == "fit" else cascade, cascade == "fit", fit_fraction

@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from curator.cli import options
+from curator.cli.configuring import Configured, recipe
 
 
-@click.command("doctor")
-@options.recipe
+@click.command("doctor", cls=Configured)
+@recipe
 @options.judge
 @click.option("--min-label-mass", type=options.Number(0, 1), default=0.25, show_default=True, help="As for label.")
 @options.as_json

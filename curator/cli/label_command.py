@@ -8,14 +8,15 @@ from typing import Any
 import click
 
 from curator.cli import options
+from curator.cli.configuring import Configured, recipe, recipe_exports
 from curator.cli.options import option
 
 
-@click.command("label")
+@click.command("label", cls=Configured)
 @click.argument("raw", metavar="RAW")
 @option("--out", type=click.Path(path_type=Path, file_okay=False), help="Output folder.  [default: RAW.curated]")
 @option("--db", type=click.Path(path_type=Path, dir_okay=False), help="The store.  [default: OUT/curator.duckdb]")
-@options.recipe
+@recipe
 @options.rule
 @options.audit
 @option("--calibration", metavar="FILE", help="Labelled pairs from elsewhere, a random sample of the same kind.")
@@ -67,6 +68,7 @@ def command(**values: Any) -> int:
         limit=values["limit"],
         strict=values["strict"],
         audit=values["audit"],
+        exports=recipe_exports(),
     )
     result = pipeline.label(chosen, Terminal())
     if values["as_json"]:

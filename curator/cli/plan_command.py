@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from curator.cli import options
+from curator.cli.configuring import Configured, recipe
 from curator.cli.options import option
 
 
@@ -38,14 +39,14 @@ class Several(click.Option):
         return super().type_cast_value(ctx, value.split(",") if isinstance(value, str) else value)
 
 
-@click.command("plan")
+@click.command("plan", cls=Configured)
 @click.argument("raw", metavar="[RAW]", required=False)
 @click.option(
     "--db", type=click.Path(path_type=Path, dir_okay=False), help="Plan for the pairs of a store instead of RAW."
 )
 @click.option("--cost", is_flag=True, help="GPU-hours, wall time, price and disk of judging every pair in both orders.")
 @click.option("--labels", is_flag=True, help="How many labels buy how much coverage, from the scores in a store.")
-@options.recipe
+@recipe
 @option(
     "--parameters", type=Amount(10**6, "no judge has so few parameters; 14 billion are 14B"), metavar="NUMBER",
     help="Parameters of the judge (14B, 7e9); of a mixture of experts, the active ones. Needed for --cost.",
