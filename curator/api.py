@@ -10,7 +10,17 @@ from typing import Any, Literal
 from curator import pipeline
 from curator.combining import Combine, Missing, Panel
 from curator.conformal import Guarantee, exact
-from curator.options import GROUP_MIN, LabelOptions, Reading, Rule, Ties, Votes, default_out, judge_choices
+from curator.options import (
+    GROUP_MIN,
+    LabelOptions,
+    QueueOrder,
+    Reading,
+    Rule,
+    Ties,
+    Votes,
+    default_out,
+    judge_choices,
+)
 from curator.pairing import parse_pairing
 from curator.progress import Progress
 from curator.recipes import load_rubric
@@ -52,6 +62,7 @@ def label(
     ignore_labels: bool = False,
     limit: int | None = None,
     audit: float = 0.0,
+    order: QueueOrder | str = "uncertain",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Label raw pairs; see `curator label --help` for what each argument means.
@@ -106,6 +117,7 @@ def label(
         ),
         limit=limit,
         audit=audit,
+        order=QueueOrder(order),
     )
     return pipeline.label(options, progress or Progress())
 

@@ -205,6 +205,8 @@ class LabelOptions:
     Attributes:
         audit: share of the accepted pairs that people check, 0 to 1.
         exports: what is written beside `dataset`, each to a folder of `exports/`.
+        order: of the tasks of queue.jsonl behind the calibration draw.
+        annotators, overlap: how many people answer a share of the pairs, and which share; None: as the store has it.
     """
 
     raw: str
@@ -219,6 +221,9 @@ class LabelOptions:
     strict: bool = False
     audit: float = 0.0
     exports: tuple[Wanted, ...] = ()
+    order: QueueOrder = QueueOrder.UNCERTAIN
+    annotators: int | None = None
+    overlap: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.audit <= 1:

@@ -134,10 +134,11 @@ def _files(paths: tuple[PurePath, ...]) -> str:
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
-    """The configuration as a table, a value a line."""
+    """The configuration as a table, a value a line; of recipes, each extends the one behind it."""
     values = found["values"]
     name, width = (max(map(len, column)) for column in (values, [_shown(one["value"]) for one in values.values()]))
-    return [
+    recipes = [f"{'recipe':{name}}  {' > '.join(found['recipes'])}"] if found["recipes"] else []
+    return recipes + [
         f"{key:{name}}  {_shown(one['value']):{min(width, 40)}}  "
         + {"recipe": "recipe "}.get(one["from"], "")
         + (one["where"] or "default")
@@ -152,7 +153,7 @@ def _shown(value: Any) -> str:
         return ", ".join(map(_shown, value)) or "-"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_shown(one)}" for key, one in value.items()) + "}"
-    return "-" if value is None else str(value)
+    return "-" if value in {None, ""} else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,8 @@ from curator.cli.options import option
 @recipe
 @options.rule
 @options.audit
+@options.queue_order
+@options.annotators
 @option("--calibration", metavar="FILE", help="Labelled pairs from elsewhere, a random sample of the same kind.")
 @options.judge
 @option("--ray", metavar="ADDRESS", help="Ask the servers of --judge-url from the nodes of this Ray cluster.")
@@ -50,7 +52,7 @@ def command(**values: Any) -> int:
     from curator import pipeline
     from curator.cli.main import NO_THRESHOLD, OK, SOME_UNJUDGED
     from curator.cli.summary import print_json, summary
-    from curator.options import LabelOptions, default_out
+    from curator.options import LabelOptions, QueueOrder, default_out
     from curator.progress import Terminal, clean
 
     if values["ray"] and not values["judge_url"]:
@@ -69,12 +71,15 @@ def command(**values: Any) -> int:
         strict=values["strict"],
         audit=values["audit"],
         exports=recipe_exports(),
+        order=QueueOrder(values["order"]),
+        annotators=values["annotators_per_pair"],
+        overlap=values["overlap"],
     )
     result = pipeline.label(chosen, Terminal())
     if values["as_json"]:
         print_json(result)
     else:
-        click.echo(clean(summary(result, out, chosen.db)))
+        click.echo(clean(summary(result, out, chosen.db, chosen.order)))
     if result["threshold"] is None and result["pool"]:
         return NO_THRESHOLD
     return SOME_UNJUDGED if result["failed"] else OK

@@ -179,13 +179,13 @@ annotators = together(
 
 def keep_annotators(store: Any, annotators: int | None, share: float | None) -> None:
     """Keep in the store what was said of how many people answer a pair."""
-    from curator.store.tasks import Readers, readers, set_readers
+    from curator.errors import InputError
+    from curator.steps.queueing import keep_readers
 
-    kept = readers(store)
-    if share is not None and (annotators or kept.annotators) == 1:
-        raise click.UsageError("--overlap is the share of pairs that several people answer: give --annotators-per-pair")
-    if annotators is not None or share is not None:
-        set_readers(store, Readers(annotators or kept.annotators, kept.share if share is None else share))
+    try:
+        keep_readers(store, annotators, share)
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
 
 
 reading = together(

@@ -53,6 +53,7 @@ class Several(click.Option):
 )  # fmt: skip
 @option("--tokenizer", metavar="NAME|DIR", help="The judge's tokenizer.  [default: estimate, 4 bytes a token]")
 @option("--template", metavar="NAME|FILE", default="chat", show_default=True, help="Judge template.")
+@options.rubric
 @option("--count", type=Amount(), metavar="NUMBER", help="Pairs to reckon for.  [default: as many as there are]")
 @option("--sample", type=click.IntRange(1), default=2_000, show_default=True, help="Pairs to render and count.")
 @option("--gpus", type=click.IntRange(1), default=1, show_default=True, help="GPUs that judge side by side.")
@@ -140,8 +141,13 @@ def _cost(raw: str | None, db: Path | None, values: dict[str, Any]) -> dict[str,
     from curator.progress import Terminal
     from curator.steps.costing import plan_cost
 
+    rubric = values["rubric"]
+    if rubric is not None and rubric.apart:
+        raise click.UsageError(
+            f"--cost is of one judge, and {rubric} makes {len(rubric.criteria)}: plan with one criterion, and multiply"
+        )
     machine = Machine(values["parameters"], values["gpu_tflops"], values["gpus"], values["price"])
-    chosen = {name: values[name] for name in ("template", "tokenizer", "sample")}
+    chosen = {name: values[name] for name in ("template", "tokenizer", "sample", "rubric")}
     return plan_cost(
         raw, db, machine, **chosen, pairs=values["count"], reading=options.reading_choice(values), progress=Terminal()
     )
