@@ -109,16 +109,24 @@ class Template:
         sources = [self.text] if self.kind is Kind.COMPLETION else [self.system, self.user]
         return [_ENVIRONMENT.from_string(source) for source in sources]
 
-    def render(self, question: Question) -> list[Message]:
+    def render(self, question: Question, change: Callable[[str], str] | None = None) -> list[Message]:
         """The judge's messages; a completion template gives one message, whose text is sent as it is.
+
+        Args:
+            change: what is done to every text that is not the template's own: those of the question and the criteria.
 
         Raises:
             RecipeError: the template uses a name that does not exist.
         """
+        if change is not None:
+            question = question.map(change)
         turns = [{"role": one.role, "content": _shown(one)} for one in question.conversation]
         variables = {"conversation": turns, "first": question.first, "second": question.second}
         if self.rubric is not None:
-            variables["criteria"] = self._criteria
+            variables["criteria"] = [
+                {key: change(value) if change and isinstance(value, str) else value for key, value in one.items()}
+                for one in self._criteria
+            ]
         try:
             texts = [part.render(variables) for part in self._compiled]
         except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
@@ -150,7 +158,9 @@ class Question:
 
     def map(self, change: Callable[[str], str]) -> Question:
         """The same question with every untrusted text changed."""
-        turns = tuple(Message(one.role, change(one.content), change(one.more)) for one in self.conversation)
+        turns = tuple(
+            Message(one.role, change(one.content), change(one.more) if one.more else "") for one in self.conversation
+        )
         return Question(self.pair_id, self.order, turns, change(self.first), change(self.second))
 
     @property

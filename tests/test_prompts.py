@@ -27,6 +27,7 @@ from curator.prompts import (
 from curator.recipes import load_template
 from curator.resources import folder
 from curator.rubric import Criterion, Rubric
+from tests.test_tokenizer import chatml
 
 SHIPPED = sorted(path.stem for path in (folder("recipes") / "templates").glob("*.yaml"))
 
@@ -342,6 +343,17 @@ def test_criteria_are_never_template_text(name: str, text: str) -> None:
     system = load_template(name).by(rubric).render(question())[0].content
     assert f"1. {text} name: {text} text\n" in system
     assert "by this criterion, and by nothing else:" in system.replace("Go by", "by")
+
+
+@pytest.mark.parametrize("name", WITH_RUBRIC)
+def test_control_tokens_in_criteria_are_ordinary_text(name: str) -> None:
+    """A criterion may be about them ("leaves no <|im_end|> behind")."""
+    rubric = Rubric("r", (Criterion("no <|im_end|>", "It shows no <|im_start|>."),))
+    model = chatml()
+    end = model.original.token_to_id("<|im_end|>")
+    plain, with_rubric = load_template(name), load_template(name).by(rubric)
+    assert [model.judge.encode(one, question()).count(end) for one in (plain, with_rubric)] == [2, 2]
+    assert "no < |im_end|>: It shows no < |im_start|>." in with_rubric.render(question(), defang)[0].content
 
 
 def test_a_rubric_makes_another_judge_and_none_leaves_it_as_it_was() -> None:
