@@ -63,6 +63,7 @@ def label(
     limit: int | None = None,
     audit: float = 0.0,
     order: QueueOrder | str = "uncertain",
+    rationale: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Label raw pairs; see `curator label --help` for what each argument means.
@@ -118,6 +119,7 @@ def label(
         limit=limit,
         audit=audit,
         order=QueueOrder(order),
+        rationale=rationale,
     )
     return pipeline.label(options, progress or Progress())
 

@@ -204,6 +204,7 @@ class LabelOptions:
 
     Attributes:
         audit: share of the accepted pairs that people check, 0 to 1.
+        rationale: have a judge write why, about each accepted pair.
         exports: what is written beside `dataset`, each to a folder of `exports/`.
         order: of the tasks of queue.jsonl behind the calibration draw.
         annotators, overlap: how many people answer a share of the pairs, and which share; None: as the store has it.
@@ -224,6 +225,7 @@ class LabelOptions:
     order: QueueOrder = QueueOrder.UNCERTAIN
     annotators: int | None = None
     overlap: float | None = None
+    rationale: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.audit <= 1:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -17,6 +19,7 @@ from curator.options import LabelOptions, Rule
 from curator.progress import Progress
 from curator.steps.agreeing import Groups, folder_names
 from curator.steps.deciding import Decided, decide, latest_rule
+from curator.steps.explaining import Explained, explain, writer_of
 from curator.steps.ingesting import Ingested, ingest
 from curator.steps.judging import Asked, judge_input, template_for
 from curator.steps.queueing import keep_readers, require_imported, write_queue
@@ -42,6 +45,8 @@ def label(options: LabelOptions, progress: Progress) -> Result:
     start = time.monotonic()
     for path in filter(None, (options.raw, options.calibration, *(judge.log for judge in options.judges))):
         require_readable(path)
+    if options.rationale:
+        writer_of(options)
     last = LastRun(options, [template_for(judge).digest for judge in options.judges if not judge.log])
     if (before := last.result()) is not None:
         progress.say(f"unchanged since the last run: {options.raw} and all that was made of it")
@@ -63,7 +68,8 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         decided = decide(store, judge, options.rule)
         draw(store, decided)
         draw_audit(store, options.audit)
-        result = _result(store, decided, found, asked, time.monotonic() - start)
+        explained = explain(store, options, progress) if options.rationale else None
+        result = _result(store, decided, found, asked, explained, time.monotonic() - start)
         export_dataset(store, result, options.out / "dataset")
         write_queue(store, options.out / "queue.jsonl", options.order)
         write_result(options.out / "run.json", result)
@@ -85,12 +91,19 @@ def _repeated(result: Result, seconds: float) -> Result:
         "new_pairs": 0,
         "before": None,
         "judgments": {"cached": judgments["cached"] + judgments["asked"], "asked": 0, "retried": 0},
+        "rationales": _none_new(result["rationales"]),
         "seconds": round(seconds, 3),
         "judging_seconds": 0.0,
         "pairs_per_second": None,
         "tokens_per_second": None,
         "cached_share": None,
     }
+
+
+def _none_new(rationales: dict[str, Any] | None) -> dict[str, Any] | None:
+    if rationales is None:
+        return None
+    return {**rationales, "written": 0, "cached": rationales["cached"] + rationales["written"]}
 
 
 def draw(store: Store, decided: Decided) -> None:
@@ -149,6 +162,7 @@ def _result(
     decided: Decided,
     found: dict[str, Ingested],
     asked: Sequence[Asked],
+    explained: Explained | None,
     seconds: float,
 ) -> Result:
     pool, extra = found["pool"], found.get("calibration")
@@ -169,6 +183,7 @@ def _result(
             "cached": sum(one.pending.cached for one in asked), "asked": new,
             "retried": sum(one.pending.retried for one in asked),
         },
+        "rationales": None if explained is None else asdict(explained),
         "seconds": round(seconds, 3),
         "judging_seconds": round(spent, 3),
         "pairs_per_second": round(new / 2 / spent, 3) if spent else None,
