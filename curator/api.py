@@ -10,9 +10,10 @@ from typing import Any, Literal
 from curator import pipeline
 from curator.combining import Combine, Missing, Panel
 from curator.conformal import Guarantee, exact
-from curator.options import GROUP_MIN, LabelOptions, Reading, Rule, Ties, Votes, Wanted, judge_choices
+from curator.options import GROUP_MIN, LabelOptions, QueueOrder, Reading, Rule, Ties, Votes, Wanted, judge_choices
 from curator.pairing import parse_pairing
 from curator.progress import Progress
+from curator.recipes import load_rubric
 from curator.signals import Signal
 from curator.sources import default_out
 
@@ -27,6 +28,7 @@ def label(
     judgments: str | Path | Sequence[str | Path] = (),
     judge: str | Sequence[str] = (),
     template: str | Sequence[str] = (),
+    rubric: str | Path | Mapping[str, Any] | None = None,
     probe: bool = True,
     combine: Combine | str = "log-odds",
     missing: Missing | str = "abstain",
@@ -51,6 +53,7 @@ def label(
     ignore_labels: bool = False,
     limit: int | None = None,
     audit: float = 0.0,
+    order: QueueOrder | str = "uncertain",
     rationale: bool = False,
     exports: Sequence[str | Wanted] = (),
     progress: Progress | None = None,
@@ -58,6 +61,7 @@ def label(
     """Label raw pairs; see `curator label --help` for what each argument means.
 
     Args:
+        rubric: a name, a path, or the mapping itself (schemas/rubric.schema.json).
         alpha, delta: used exactly as written: 0.07 is 7/100, not the binary number nearest to it.
 
     Returns:
@@ -90,6 +94,7 @@ def label(
             _several(judge),
             _several(template),
             probe=probe,
+            rubric=None if rubric is None else load_rubric(rubric if isinstance(rubric, Mapping) else str(rubric)),
         ),
         panel=Panel(
             Combine(combine), Missing(missing), None if cascade == "fit" else cascade, cascade == "fit", fit_fraction
@@ -105,6 +110,7 @@ def label(
         ),
         limit=limit,
         audit=audit,
+        order=QueueOrder(order),
         rationale=rationale,
         exports=tuple(one if isinstance(one, Wanted) else Wanted(one) for one in exports),
     )

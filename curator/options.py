@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from curator.combining import Panel
 from curator.conformal import Guarantee, exact
 from curator.pairing import Pairing
+from curator.rubric import Rubric
 from curator.signals import Signal
 
 
@@ -86,6 +87,7 @@ class JudgeChoice:
         probe: ask about built-in pairs first, and refuse a judge that fails on them.
         ray: address of the Ray cluster from whose nodes the servers are asked; None: from here.
         retry_seconds: how long a request to a server is tried again.
+        rubric: what the judge goes by, in place of what its template says; not for a log.
     """
 
     urls: tuple[str, ...] = ()
@@ -102,6 +104,16 @@ class JudgeChoice:
     retry_seconds: float = 120.0
     sglang_python: str | None = None
     sglang_arguments: str = ""
+    rubric: Rubric | None = None
+
+
+def by_criterion(choices: Iterable[JudgeChoice]) -> tuple[JudgeChoice, ...]:
+    """The same choices, those whose rubric is judged apart as one for each criterion."""
+    return tuple(
+        replace(choice, rubric=rubric)
+        for choice in choices
+        for rubric in (choice.rubric.judges() if choice.rubric else (None,))
+    )
 
 
 def judge_choices(
@@ -140,8 +152,8 @@ def judge_choices(
     if not served and not read:
         served = [{}]
     asked = [{**common, **source, "template": template} for source in served for template in templates]
-    asked += [{**common, "log": log, "log_judge": name, "ray": None} for log, name in read]
-    return tuple(JudgeChoice(**one) for one in asked)
+    asked += [{**common, "log": log, "log_judge": name, "ray": None, "rubric": None} for log, name in read]
+    return by_criterion(JudgeChoice(**one) for one in asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +216,8 @@ class LabelOptions:
         audit: share of the accepted pairs that people check, 0 to 1.
         rationale: have a judge write why, about each accepted pair.
         exports: what is written beside `dataset`, each to a folder of `exports/`.
+        order: of the tasks of queue.jsonl behind the calibration draw.
+        annotators, overlap: how many people answer a share of the pairs, and which share; None: as the store has it.
     """
 
     raw: str
@@ -218,6 +232,9 @@ class LabelOptions:
     strict: bool = False
     audit: float = 0.0
     exports: tuple[Wanted, ...] = ()
+    order: QueueOrder = QueueOrder.UNCERTAIN
+    annotators: int | None = None
+    overlap: float | None = None
     rationale: bool = False
 
     def __post_init__(self) -> None:

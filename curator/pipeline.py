@@ -22,7 +22,7 @@ from curator.steps.explaining import Explained, explain, writer_of
 from curator.steps.exporting import export_all, export_dataset
 from curator.steps.ingesting import Ingested, ingest
 from curator.steps.judging import Asked, judge_input, template_for
-from curator.steps.queueing import require_imported, write_queue
+from curator.steps.queueing import keep_readers, require_imported, write_queue
 from curator.steps.reporting import write_report
 from curator.steps.results import Result, decision_result
 from curator.steps.scoring import panel_judge
@@ -58,6 +58,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
     last.begin()
     with open_store(options.db) as store:
         require_imported(store, options.out / "queue.jsonl")
+        keep_readers(store, options.annotators, options.overlap)
         found = ingest(store, options, progress)
         asked = judge_input(store, options, progress)
         if asked[-1].interrupted:
@@ -71,7 +72,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         explained = explain(store, options, progress) if options.rationale else None
         result = _result(store, decided, found, asked, explained, time.monotonic() - start)
         export_all(store, result, options)
-        write_queue(store, options.out / "queue.jsonl")
+        write_queue(store, options.out / "queue.jsonl", options.order)
         write_result(options.out / "run.json", result)
         views.add_run(store, __version__, "label", result)
         write_report(store, options.out / "report.html")

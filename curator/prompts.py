@@ -18,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from curator.errors import RecipeError
 from curator.pair import Message, Order, content_id
+from curator.rubric import Rubric
 
 
 class Kind(StrEnum):
@@ -37,6 +38,9 @@ class Template:
             third, both are equal.
         system, user: Jinja sources of a chat template's two messages.
         text: Jinja source of a completion template.
+        with_criteria: Jinja source of the system message of a judge with a rubric, where one variable more, `criteria`,
+            holds what it goes by; "": the template takes no rubric.
+        rubric: the rubric, where there is one; `system` is then what `with_criteria` was.
     """
 
     name: str
@@ -45,14 +49,18 @@ class Template:
     system: str = ""
     user: str = ""
     text: str = ""
+    with_criteria: str = ""
+    rubric: Rubric | None = None
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Template:
         """Build a template from a parsed YAML file that matches `schemas/template.schema.json`."""
-        sources = {key: values.get(key, "") for key in ("system", "user", "text")}
+        sources = {key: values.get(key, "") for key in ("system", "user", "text", "with_criteria")}
         template = cls(values["name"], Kind(values["kind"]), tuple(values["labels"]), **sources)
         try:
-            template._compiled  # noqa: B018 - a syntax error must surface here, not at the first pair
+            # A syntax error must surface here, not at the first pair.
+            template._compiled  # noqa: B018
+            _ENVIRONMENT.from_string(template.with_criteria)
         except jinja2.TemplateSyntaxError as error:
             raise RecipeError(f"template {template.name!r}, line {error.lineno}: {error.message}") from None
         return template
@@ -61,24 +69,64 @@ class Template:
         # Compiled Jinja sources stay behind when a template goes to another process.
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    def by(self, rubric: Rubric) -> Template:
+        """This template for a judge that goes by a rubric. Another rubric is another judge.
+
+        Raises:
+            RecipeError: the template has no place for one.
+        """
+        if not self.with_criteria:
+            raise RecipeError(
+                f"template {self.name!r} takes no rubric: it has no with_criteria, as `chat` and `chat_ties` have"
+            )
+        return replace(self, system=self.with_criteria, rubric=rubric)
+
     @property
     def digest(self) -> str:
         """Hash of everything that reaches the model: another digest is another judge."""
-        return content_id(self.kind, *self.labels, self.system, self.user, self.text)
+        criteria = [str(value) for one in self._criteria for value in one.values()]
+        return content_id(self.kind, *self.labels, self.system, self.user, self.text, *criteria)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a judge's settings say of its template."""
+        found: dict[str, Any] = {"template": self.name, "template_digest": self.digest}
+        if self.rubric is not None:
+            found |= {"rubric": self.rubric.name, "criteria": [one.name for one in self.rubric.criteria]}
+        return found
+
+    def judge_name(self, model: str) -> str:
+        """The name of a model that judges by this template: one criterion alone is part of it."""
+        criteria = self._criteria
+        return f"{model}, {criteria[0]['name']}" if len(criteria) == 1 else model
+
+    @property
+    def _criteria(self) -> list[dict[str, Any]]:
+        return [] if self.rubric is None else [one.values for one in self.rubric.criteria]
 
     @cached_property
     def _compiled(self) -> list[jinja2.Template]:
         sources = [self.text] if self.kind is Kind.COMPLETION else [self.system, self.user]
         return [_ENVIRONMENT.from_string(source) for source in sources]
 
-    def render(self, question: Question) -> list[Message]:
+    def render(self, question: Question, change: Callable[[str], str] | None = None) -> list[Message]:
         """The judge's messages; a completion template gives one message, whose text is sent as it is.
+
+        Args:
+            change: what is done to every text that is not the template's own: those of the question and the criteria.
 
         Raises:
             RecipeError: the template uses a name that does not exist.
         """
+        if change is not None:
+            question = question.map(change)
         turns = [{"role": one.role, "content": _shown(one)} for one in question.conversation]
         variables = {"conversation": turns, "first": question.first, "second": question.second}
+        if self.rubric is not None:
+            variables["criteria"] = [
+                {key: change(value) if change and isinstance(value, str) else value for key, value in one.items()}
+                for one in self._criteria
+            ]
         try:
             texts = [part.render(variables) for part in self._compiled]
         except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
@@ -132,7 +180,9 @@ class Question:
 
     def map(self, change: Callable[[str], str]) -> Question:
         """The same question with every untrusted text changed."""
-        turns = tuple(Message(one.role, change(one.content), change(one.more)) for one in self.conversation)
+        turns = tuple(
+            Message(one.role, change(one.content), change(one.more) if one.more else "") for one in self.conversation
+        )
         return Question(self.pair_id, self.order, turns, change(self.first), change(self.second))
 
     @property

@@ -92,14 +92,17 @@ def read_yaml(path: Path, schema: str) -> dict[str, Any]:
 
 
 def find(name: str, kind: str, base: Path | None = None) -> Path:
-    """The file of a recipe (`kind` "") or template (`kind` "templates") given by name or by path.
+    """The file of a recipe (`kind` ""), template or rubric (`kind` "templates", "rubrics") given by name or by path.
+
+    Args:
+        base: folder of the file that names it, where a path is tried first.
 
     Raises:
         RecipeError: there is no such file; the message lists what there is.
     """
     given = Path(name)
     if given.suffix in {".yaml", ".yml"} or len(given.parts) > 1:
-        for path in (given, *([base / given] if base else [])):
+        for path in (*([base / given] if base else []), given):
             if path.is_file():
                 return path
         raise RecipeError(f"{name}: no such file")
@@ -108,4 +111,5 @@ def find(name: str, kind: str, base: Path | None = None) -> Path:
     if path.is_file():
         return path
     known = ", ".join(sorted(entry.stem for entry in shipped.glob("*.yaml")))
-    raise RecipeError(f"no {'template' if kind else 'recipe'} is named {name!r}; there are: {known}; or give a path")
+    what = kind.removesuffix("s") or "recipe"
+    raise RecipeError(f"no {what} is named {name!r}; there are: {known}; or give a path")

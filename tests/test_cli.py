@@ -144,7 +144,7 @@ def test_usage(raw: Path, cli: Cli, arguments: list[str], says: str) -> None:
     [
         (["missing.jsonl"], "No such file"),
         ([str(ROOT / "recipes" / "templates")], "no file in it is named as one of rows"),
-        (["{raw}", "--recipe", "nonsense"], "no recipe is named 'nonsense'; there are: quickstart"),
+        (["{raw}", "--recipe", "nonsense"], "no recipe is named 'nonsense'; there are: code, dpo, h"),
         (["{raw}", "--template", "nonsense"], "no template is named 'nonsense'; there are: chat, chat_ties, c"),
         (["{raw}", "--input-format", "nonsense"], "there are: pair, chosen_rejected"),
         (["{raw}", "--judge-url", "ftp://x"], "is no server address"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from curator.prompts import (
 )
 from curator.recipes import load_template
 from curator.resources import folder
+from curator.rubric import Criterion, Rubric
+from tests.test_tokenizer import chatml
 
 SHIPPED = sorted(path.stem for path in (folder("recipes") / "templates").glob("*.yaml"))
 
@@ -304,3 +307,96 @@ def test_a_persona_differs_from_the_template_it_extends_in_the_system_message_al
     mine.write_text("name: mine\nextends: chat\nuser: other\nsystem: be brief\n")
     with pytest.raises(RecipeError):
         load_template(str(mine))
+    mine.write_text("name: mine\nextends: chat\nsystem: be brief\n")
+    with pytest.raises(RecipeError, match="template 'mine' takes no rubric"):
+        load_template(str(mine)).by(RUBRIC)
+    mine.write_text("name: mine\nextends: chat\nsystem: be brief\nwith_criteria: '{{ criteria[0].name }}!'\n")
+    assert load_template(str(mine)).by(RUBRIC).render(question())[0].content == "brief!"
+    mine.write_text("name: mine\nextends: chat\nsystem: be brief\nwith_criteria: '{{'\n")
+    with pytest.raises(RecipeError, match="template 'mine', line 1"):
+        load_template(str(mine))
+
+
+RUBRIC = Rubric("mine", (Criterion("brief", "Shorter is better.", 2), Criterion("kind", "It insults nobody.")))
+WITH_RUBRIC = ["chat", "chat_ties", "persona_expert", "persona_reader"]
+
+
+@pytest.mark.parametrize("name", WITH_RUBRIC)
+def test_a_rubric_takes_the_place_of_a_templates_own_points(name: str) -> None:
+    plain = load_template(name)
+    both = plain.by(RUBRIC)
+    (system, user), (_, before) = both.render(question("why?")), plain.render(question("why?"))
+    assert "1. brief (weight 2): Shorter is better.\n2. kind: It insults nobody.\n" in system.content
+    assert "Correctness: facts" not in system.content
+    assert "this criterion" not in system.content
+    # All that pairs do not share comes behind the rubric, so that a prefix cache serves it.
+    assert user == before
+    assert (both.labels, both.name) == (plain.labels, plain.name)
+    for asked in ("They may contain requests", "and nothing else."):
+        assert asked in system.content
+
+
+@pytest.mark.parametrize("name", WITH_RUBRIC)
+@pytest.mark.parametrize("text", JINJA)
+def test_criteria_are_never_template_text(name: str, text: str) -> None:
+    rubric = Rubric("r", (Criterion(f"{text} name", f"{text} text"),))
+    system = load_template(name).by(rubric).render(question())[0].content
+    assert f"1. {text} name: {text} text\n" in system
+    assert "by this criterion, and by nothing else:" in system.replace("Go by", "by")
+
+
+@pytest.mark.parametrize("name", WITH_RUBRIC)
+def test_control_tokens_in_criteria_are_ordinary_text(name: str) -> None:
+    """A criterion may be about them ("leaves no <|im_end|> behind")."""
+    rubric = Rubric("r", (Criterion("no <|im_end|>", "It shows no <|im_start|>."),))
+    model = chatml()
+    end = model.original.token_to_id("<|im_end|>")
+    plain, with_rubric = load_template(name), load_template(name).by(rubric)
+    assert [model.judge.encode(one, question()).count(end) for one in (plain, with_rubric)] == [2, 2]
+    assert "no < |im_end|>: It shows no < |im_start|>." in with_rubric.render(question(), defang)[0].content
+
+
+def test_a_rubric_makes_another_judge_and_none_leaves_it_as_it_was() -> None:
+    # Judgments in people's stores go by these: a change asks every judge about every pair again.
+    known = {
+        "chat": "8b30e6d93bb206bcc5a4a5be230892c1",
+        "chat_ties": "48fe1fa9aec06027fa25604ee6e9ea55",
+        "completion": "082640923f5952c4b3963274d6618078",
+        "persona_expert": "8bdd9c5728bb91d139bbb75a37f7c5ae",
+        "persona_reader": "251e65f08aa3b13cf1207f275996db59",
+    }
+    assert {name: load_template(name).digest for name in SHIPPED} == known
+    chat = load_template("chat")
+    first, second = RUBRIC.criteria
+    rubrics = [
+        RUBRIC,
+        Rubric("mine", (second, first)),
+        Rubric("mine", (first,)),
+        Rubric("mine", (Criterion("brief", "Shorter is better."), second)),
+        Rubric("mine", (Criterion("short", "Shorter is better.", 2), second)),
+    ]
+    found = {chat.by(rubric).digest for rubric in rubrics}
+    assert len(found | {chat.digest}) == len(rubrics) + 1
+    assert chat.by(Rubric("other", RUBRIC.criteria)).digest in found
+    assert chat.settings == {"template": "chat", "template_digest": chat.digest}
+    with_rubric = chat.by(RUBRIC)
+    assert with_rubric.settings == {
+        "template": "chat", "template_digest": with_rubric.digest, "rubric": "mine", "criteria": ["brief", "kind"],
+    }  # fmt: skip
+    assert (with_rubric.judge_name("m"), chat.judge_name("m")) == ("m", "m")
+    assert chat.by(rubrics[2]).judge_name("m") == "m, brief"
+
+
+def test_a_judge_with_a_rubric_can_be_sent_to_another_process() -> None:
+    with_rubric = load_template("chat").by(RUBRIC)
+    with_rubric.render(question())
+    again = pickle.loads(pickle.dumps(with_rubric))
+    assert again.digest == with_rubric.digest
+    assert again.render(question()) == with_rubric.render(question())
+
+
+def test_a_rubric_judged_apart_makes_a_judge_a_criterion() -> None:
+    apart = Rubric("r", (Criterion("one", "1"), Criterion("two", "2")), apart=True)
+    assert [rubric.criteria for rubric in apart.judges()] == [(one,) for one in apart.criteria]
+    assert RUBRIC.judges() == (RUBRIC,)
+    assert (str(apart), str(RUBRIC)) == ("r (one, two; apart)", "mine (brief, kind)")

@@ -44,8 +44,9 @@ def test_what_a_run_writes_matches(cli: Cli, tmp_path: Path, labelled: int) -> N
 def test_shipped_recipes_and_templates_match() -> None:
     for path in folder("recipes").glob("*.yaml"):
         assert read_yaml(path, "recipe")["name"] == path.stem
-    for path in (folder("recipes") / "templates").glob("*.yaml"):
-        assert read_yaml(path, "template")["name"] == path.stem
+    for kind in ("template", "rubric"):
+        for path in (folder("recipes") / f"{kind}s").glob("*.yaml"):
+            assert read_yaml(path, kind)["name"] == path.stem
 
 
 def test_every_format_has_a_schema() -> None:

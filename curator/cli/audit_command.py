@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from curator.cli import options
+from curator.cli.configuring import Configured, recipe
 
 SAYS = {
     "cycle": "1 > 2 > 3, yet 3 > 1",
@@ -18,9 +19,9 @@ SAYS = {
 KINDS = {"cycle": "cycles", "equal": "equals that are not", "chain": "chains whose ends are equal"}
 
 
-@click.command("audit")
+@click.command("audit", cls=Configured)
 @options.db
-@options.recipe
+@recipe
 @click.option("--labels", is_flag=True, help="List human labels that judges contradict, the most strongly first.")
 @click.option("--contradictions", is_flag=True, help="List verdicts about one prompt that no ranking agrees with.")
 @click.option("--top", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many to list.")

@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from curator.cli import options
+from curator.cli.configuring import Configured, recipe
 
 
-@click.command("calibrate")
+@click.command("calibrate", cls=Configured)
 @options.db
-@options.recipe
+@recipe
 @options.rule
 @click.option("--compare", is_flag=True, help="Decide nothing: every signal that could rank the pairs, side by side.")
 @click.option("--sweep", is_flag=True, help="Decide nothing: coverage and error over alpha, from the stored scores.")

@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from curator.cli import options
+from curator.cli.configuring import Configured, recipe
 
 
-@click.command("doctor")
-@options.recipe
+@click.command("doctor", cls=Configured)
+@recipe
 @options.judge
 @click.option("--min-label-mass", type=options.Number(0, 1), default=0.25, show_default=True, help="As for label.")
 @options.as_json
@@ -35,7 +36,9 @@ def command(as_json: bool, min_label_mass: float, **values: Any) -> int:
 
     choices = options.judge_choices(values)
     if len(choices) > 1 or choices[0].log:
-        raise click.UsageError("one judge at a time: name a server, a model or nothing")
+        raise click.UsageError(
+            "one judge at a time: name a server, a model or nothing, and no rubric of which each criterion is a judge"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         result = asyncio.run(examine(choices[0], min_label_mass, Path(scratch), Terminal()))
     if as_json:

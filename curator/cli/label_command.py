@@ -8,16 +8,19 @@ from typing import Any
 import click
 
 from curator.cli import options
+from curator.cli.configuring import Configured, recipe, recipe_exports
 from curator.cli.options import option
 
 
-@click.command("label")
+@click.command("label", cls=Configured)
 @click.argument("raw", metavar="RAW")
 @option("--out", type=click.Path(path_type=Path, file_okay=False), help="Output folder.  [default: RAW.curated]")
 @option("--db", type=click.Path(path_type=Path, dir_okay=False), help="The store.  [default: OUT/curator.duckdb]")
-@options.recipe
+@recipe
 @options.rule
 @options.audit
+@options.queue_order
+@options.annotators
 @option("--calibration", metavar="FILE", help="Labelled pairs from elsewhere, a random sample of the same kind.")
 @options.judge
 @option("--ray", metavar="ADDRESS", help="Ask the servers of --judge-url from the nodes of this Ray cluster.")
@@ -59,7 +62,7 @@ def command(**values: Any) -> int:
     from curator import pipeline
     from curator.cli.main import NO_THRESHOLD, OK, SOME_UNJUDGED
     from curator.cli.summary import print_json, summary
-    from curator.options import LabelOptions, Wanted
+    from curator.options import LabelOptions, QueueOrder, Wanted
     from curator.progress import Terminal, clean
     from curator.sources import default_out
 
@@ -78,14 +81,17 @@ def command(**values: Any) -> int:
         limit=values["limit"],
         strict=values["strict"],
         audit=values["audit"],
+        order=QueueOrder(values["order"]),
+        annotators=values["annotators_per_pair"],
+        overlap=values["overlap"],
         rationale=values["rationale"],
-        exports=tuple(Wanted(to) for to in dict.fromkeys(values["export"])),
+        exports=tuple(Wanted(to) for to in dict.fromkeys(values["export"])) or recipe_exports(),
     )
     result = pipeline.label(chosen, Terminal())
     if values["as_json"]:
         print_json(result)
     else:
-        click.echo(clean(summary(result, out, chosen.db)))
+        click.echo(clean(summary(result, out, chosen.db, chosen.order)))
     if result["threshold"] is None and result["pool"]:
         return NO_THRESHOLD
     return SOME_UNJUDGED if result["failed"] else OK

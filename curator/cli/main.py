@@ -29,6 +29,7 @@ COMMANDS = {
     "status": "Say what the store holds and what was promised.",
     "audit": "Check labels: the error bought, labels that judges contradict, verdicts that contradict each other.",
     "agreement": "Say how far people and judges agree, and whether groups of people differ.",
+    "recipes": "List the recipes and rubrics that are shipped, or show one.",
     "doctor": "Check a judge: is it up, does it answer, is it biased.",
     "sql": "Ask the store a question in SQL.",
 }

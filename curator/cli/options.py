@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from curator.cli.configuring import RECIPE, was_given
+
 Command = Callable[..., Any]
 
 
@@ -62,6 +64,17 @@ class Edge(click.ParamType["float | str"]):
             self.fail(f"{value!r} is neither a probability over 0.5, up to 1, nor fit", param, ctx)
 
 
+class RubricFile(click.ParamType[Any]):
+    """A rubric by name or path; a recipe may hold the rubric itself."""
+
+    name = "rubric"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from curator.recipes import load_rubric
+
+        return load_rubric(value) if isinstance(value, (str, dict)) else value
+
+
 def option(name: str, *also: str, **settings: Any) -> Callable[[Command], Command]:
     """A Click option that the environment variable CURATOR_<NAME> sets too."""
     return click.option(
@@ -79,26 +92,6 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
     return decorate
 
-
-RECIPE_JUDGES = "curator.judges"
-"""Where a recipe's list of judges is kept between the options."""
-
-
-def _use_recipe(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is not None:
-        from curator.recipes import load_recipe
-
-        values = load_recipe(value)
-        ctx.meta[RECIPE_JUDGES] = values.pop("judges", [])
-        if "template" in values:
-            values["template"] = [values["template"]]
-        ctx.default_map = {key: values[key] for key in values if key not in {"name", "description"}}
-    return value
-
-
-recipe = option(
-    "--recipe", metavar="NAME|FILE", is_eager=True, callback=_use_recipe, help="Take defaults from a recipe."
-)
 
 db = option("--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The DuckDB store.")
 
@@ -186,13 +179,13 @@ annotators = together(
 
 def keep_annotators(store: Any, annotators: int | None, share: float | None) -> None:
     """Keep in the store what was said of how many people answer a pair."""
-    from curator.store.tasks import Readers, readers, set_readers
+    from curator.errors import InputError
+    from curator.steps.queueing import keep_readers
 
-    kept = readers(store)
-    if share is not None and (annotators or kept.annotators) == 1:
-        raise click.UsageError("--overlap is the share of pairs that several people answer: give --annotators-per-pair")
-    if annotators is not None or share is not None:
-        set_readers(store, Readers(annotators or kept.annotators, kept.share if share is None else share))
+    try:
+        keep_readers(store, annotators, share)
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
 
 
 about = together(
@@ -306,6 +299,11 @@ def _assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
+rubric = option(
+    "--rubric", type=RubricFile(), metavar="NAME|FILE",
+    help="Criteria to judge by, in place of the template's own; `curator recipes --rubrics` lists some.",
+)  # fmt: skip
+
 judge = together(
     option(
         "--judge-url", metavar="URL", multiple=True,
@@ -319,6 +317,7 @@ judge = together(
         "--template", metavar="NAME|FILE", multiple=True,
         help="Judge template; each of several makes another judge.  [default: chat; embedded: completion]",
     ),
+    rubric,
     option("--tokenizer", metavar="NAME|DIR", help="The judge's tokenizer, if the server's own cannot be read here."),
     option(
         "--on-overlong", type=click.Choice(["truncate", "abstain"]), default="truncate", show_default=True,
@@ -334,7 +333,7 @@ judge = together(
 
 def judge_choices(values: dict[str, Any]) -> Any:
     """The `JudgeChoice`s of parsed options, or of the recipe where the options name no judge."""
-    from curator.options import JudgeChoice, judge_choices
+    from curator.options import judge_choices
 
     common = {
         "tokenizer": values["tokenizer"],
@@ -346,17 +345,36 @@ def judge_choices(values: dict[str, Any]) -> Any:
         "retry_seconds": values["retry_seconds"],
         "sglang_python": values["sglang_python"],
         "sglang_arguments": values["sglang_args"],
+        "rubric": values["rubric"],
     }
     urls, models, logs = values["judge_url"], values["judge_model"], values.get("judgments", ())
-    listed = click.get_current_context().meta.get(RECIPE_JUDGES)
+    ctx = click.get_current_context()
+    listed = ctx.meta[RECIPE].judges() if RECIPE in ctx.meta else []
     if listed and not (urls or models or logs):
         if values.get("judge"):
             raise click.UsageError("--judge says whose judgments of --judgments; the recipe lists its own judges")
-        return tuple(JudgeChoice(**{**common, **judge}) for judge in listed)
+        return _listed_judges(ctx, listed, values["template"], common)
+    if logs and not (urls or models) and was_given(ctx, "rubric"):
+        raise click.UsageError("--rubric is for a judge that is asked: those of --judgments have judged already")
     try:
         return judge_choices(urls, models, logs, values.get("judge", ()), values["template"], **common)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+
+
+def _listed_judges(ctx: click.Context, listed: list[dict[str, Any]], templates: Any, common: dict[str, Any]) -> Any:
+    """The judges of a recipe; what each says of itself goes before what the recipe says for all."""
+    from curator.options import JudgeChoice, by_criterion
+
+    found = []
+    for judge in listed:
+        own = {name: value for name, value in judge.items() if not was_given(ctx, name)}
+        if "log" in own:
+            found.append(JudgeChoice(**{**common, "rubric": None, **own}))
+        else:
+            each = [own.pop("template")] if "template" in own else templates or [None]
+            found += [JudgeChoice(**{**common, **own, "template": template}) for template in each]
+    return by_criterion(found)
 
 
 def panel_choice(values: dict[str, Any]) -> Any:

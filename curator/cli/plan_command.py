@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from curator.cli import options
+from curator.cli.configuring import Configured, recipe
 from curator.cli.options import option
 
 
@@ -38,20 +39,21 @@ class Several(click.Option):
         return super().type_cast_value(ctx, value.split(",") if isinstance(value, str) else value)
 
 
-@click.command("plan")
+@click.command("plan", cls=Configured)
 @click.argument("raw", metavar="[RAW]", required=False)
 @click.option(
     "--db", type=click.Path(path_type=Path, dir_okay=False), help="Plan for the pairs of a store instead of RAW."
 )
 @click.option("--cost", is_flag=True, help="GPU-hours, wall time, price and disk of judging every pair in both orders.")
 @click.option("--labels", is_flag=True, help="How many labels buy how much coverage, from the scores in a store.")
-@options.recipe
+@recipe
 @option(
     "--parameters", type=Amount(10**6, "no judge has so few parameters; 14 billion are 14B"), metavar="NUMBER",
     help="Parameters of the judge (14B, 7e9); of a mixture of experts, the active ones. Needed for --cost.",
 )  # fmt: skip
 @option("--tokenizer", metavar="NAME|DIR", help="The judge's tokenizer.  [default: estimate, 4 bytes a token]")
 @option("--template", metavar="NAME|FILE", default="chat", show_default=True, help="Judge template.")
+@options.rubric
 @option("--count", type=Amount(), metavar="NUMBER", help="Pairs to reckon for.  [default: as many as there are]")
 @option("--sample", type=click.IntRange(1), default=2_000, show_default=True, help="Pairs to render and count.")
 @option("--gpus", type=click.IntRange(1), default=1, show_default=True, help="GPUs that judge side by side.")
@@ -139,8 +141,13 @@ def _cost(raw: str | None, db: Path | None, values: dict[str, Any]) -> dict[str,
     from curator.progress import Terminal
     from curator.steps.costing import plan_cost
 
+    rubric = values["rubric"]
+    if rubric is not None and rubric.apart:
+        raise click.UsageError(
+            f"--cost is of one judge, and {rubric} makes {len(rubric.criteria)}: plan with one criterion, and multiply"
+        )
     machine = Machine(values["parameters"], values["gpu_tflops"], values["gpus"], values["price"])
-    chosen = {name: values[name] for name in ("template", "tokenizer", "sample")}
+    chosen = {name: values[name] for name in ("template", "tokenizer", "sample", "rubric")}
     return plan_cost(
         raw, db, machine, **chosen, pairs=values["count"], reading=options.reading_choice(values), progress=Terminal()
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from curator.cli import options
+from curator.cli.configuring import Configured, recipe
 from curator.cli.options import option
 
 _LEFT_OUT = {
@@ -25,8 +26,9 @@ _NEXT = {
 }
 
 
-@click.command("queue")
+@click.command("queue", cls=Configured)
 @options.db
+@recipe
 @click.option(
     "--to",
     type=click.Choice(["jsonl", "csv", "html", "argilla", "label-studio", "prodigy"]),

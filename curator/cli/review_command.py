@@ -7,11 +7,13 @@ from pathlib import Path
 import click
 
 from curator.cli import options
+from curator.cli.configuring import Configured, recipe
 from curator.cli.options import option
 
 
-@click.command("review")
+@click.command("review", cls=Configured)
 @options.db
+@recipe
 @option("--annotator", metavar="NAME", help="Who labels at this address.  [default: the page asks once a browser]")
 @option("--port", type=click.IntRange(0, 65535), help="Port on 127.0.0.1; 0: any.  [default: the same for a store]")
 @options.queue_order

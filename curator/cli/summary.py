@@ -156,7 +156,15 @@ def wrapped(name: str, text: str) -> list[str]:
     return wrap(f"{name:13}{text}", 100, subsequent_indent=" " * 13)
 
 
-def summary(result: dict[str, Any], out: Path, db: Path) -> str:
+_ORDERS = {
+    "uncertain": "least sure first",
+    "disagreement": "furthest apart first",
+    "random": "in random order",
+    "diverse": "some of every topic first",
+}
+
+
+def summary(result: dict[str, Any], out: Path, db: Path, order: str = "uncertain") -> str:
     """The end of `curator label`."""
     asked = result["judgments"]
     seconds, speed = result["judging_seconds"], result["pairs_per_second"]
@@ -168,7 +176,7 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
     parts = [f"{draw:,} of the random calibration draw"] if draw else []
     audited, again, another = (result["queue"][name] for name in ("audit", "again", "another"))
     if rest := tasks - draw - audited - again - another:
-        parts.append(f"{rest:,} the judge abstained on, least sure first")
+        parts.append(f"{rest:,} the judge abstained on, {_ORDERS[order]}")
     hidden = [f"{audited:,} of the audit"] if audited else []
     hidden += [f"{again:,} asked about again"] if again else []
     hidden += [f"{another:,} waiting for another person"] if another else []

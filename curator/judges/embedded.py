@@ -145,14 +145,13 @@ class EmbeddedJudge:
         tokenizer = JudgeTokenizer.load(str(source))
         self._prompter = TokenPrompter(self._template, tokenizer, CONTEXT, self._on_overlong, SAMPLE)
         self._info = JudgeInfo(
-            name="SmolLM2-135M-Instruct",
+            name=self._template.judge_name("SmolLM2-135M-Instruct"),
             engine="embedded",
             settings={
                 "model": HUB_NAME,
                 "weights": revision,
                 "dtype": "float32",
-                "template": self._template.name,
-                "template_digest": self._template.digest,
+                **self._template.settings,
                 **self._prompter.settings,
             },
             details={"version": importlib.metadata.version("transformers")},

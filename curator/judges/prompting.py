@@ -140,7 +140,7 @@ class TextPrompter:
         return cls(template, before, between, after, tuple(found))
 
     def text(self, question: Question) -> str:
-        texts = [message.content for message in self._template.render(question.map(defang))]
+        texts = [message.content for message in self._template.render(question, defang)]
         middle = texts[0] if len(texts) == 1 else texts[0] + self._between + texts[1]
         return self._before + middle + self._after
 

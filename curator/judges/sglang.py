@@ -107,12 +107,11 @@ class SGLangJudge:
                     f"{shown(self._urls[0])} does not tokenise for us ({error}); give --tokenizer"
                 ) from None
         self._info = JudgeInfo(
-            name=str(settings["model"]).rstrip("/").rpartition("/")[2] or "model",
+            name=self._template.judge_name(str(settings["model"]).rstrip("/").rpartition("/")[2] or "model"),
             engine="sglang",
             settings={
                 **settings,
-                "template": self._template.name,
-                "template_digest": self._template.digest,
+                **self._template.settings,
                 **self._prompter.settings,
             },
             details={"version": version, "servers": [shown(url) for url in self._urls]},

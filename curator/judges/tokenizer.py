@@ -162,7 +162,7 @@ class JudgeTokenizer:
 
     def _marked_text(self, template: Template, question: Question) -> str:
         """The same with a mark where a text of the question begins or ends."""
-        messages = template.render(question.map(self._protected))
+        messages = template.render(question, self._protected)
         text = messages[0].content if template.kind is Kind.COMPLETION else self._chat(messages)
         if self._pattern is None:
             return text

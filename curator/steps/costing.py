@@ -20,6 +20,7 @@ from curator.planning import BYTES_A_TOKEN, Ids, Machine, PromptSample, Question
 from curator.progress import Progress
 from curator.prompts import Question, Template
 from curator.recipes import load_template
+from curator.rubric import Rubric
 from curator.sources import source_rows
 from curator.store import open_store
 from curator.store.pairs import stored_pairs
@@ -38,6 +39,7 @@ def plan_cost(
     sample: int = 2_000,
     pairs: int | None = None,
     reading: Reading = Reading(),  # noqa: B008 - frozen
+    rubric: Rubric | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """What judging the pairs of a raw file, or of a store, will cost.
@@ -46,18 +48,20 @@ def plan_cost(
         raw, db: the one or the other.
         sample: how many pairs are rendered and counted, at least.
         pairs: how many to reckon for; None: as many as there are.
+        rubric: what the one judge goes by.
 
     Returns:
         An object of `schemas/plan.schema.json`.
 
     Raises:
         InputError: the input cannot be read, or holds no pair.
-        RecipeError: there is no such template, or it makes an empty prompt.
+        RecipeError: there is no such template, it makes an empty prompt, or it takes no rubric.
         JudgeError: the tokenizer cannot be had, or has no chat template for a chat judge.
         StoreError: the store cannot be opened.
     """
     # First what can be wrong, before millions of rows are read for nothing.
-    encode = _encoder(load_template(template), tokenizer)
+    judged = load_template(template)
+    encode = _encoder(judged if rubric is None else judged.by(rubric), tokenizer)
     taken, rejected = _sampled(raw, db, reading, sample, progress or Progress())
     groups = [[_prompts(pair, encode) for pair in prompt] for prompt in taken.prompts]
     divisor = 1.0 if tokenizer else BYTES_A_TOKEN[1]

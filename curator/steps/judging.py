@@ -58,9 +58,14 @@ class Asked:
 
 
 def template_for(choice: JudgeChoice) -> Template:
-    """The chosen template, or the one that serves the kind of judge best."""
+    """The chosen template, or the one that serves the kind of judge best, with the rubric where there is one.
+
+    Raises:
+        RecipeError: there is no such template, or it takes no rubric.
+    """
     embedded = not choice.urls and choice.model is None
-    return load_template(choice.template or ("completion" if embedded else "chat"))
+    template = load_template(choice.template or ("completion" if embedded else "chat"))
+    return template if choice.rubric is None else template.by(choice.rubric)
 
 
 @asynccontextmanager
@@ -144,13 +149,14 @@ def judge_input(store: Store, options: LabelOptions, progress: Progress) -> list
 
 
 def _shown(choice: JudgeChoice) -> str:
+    if choice.log:
+        return f"{choice.log_judge or 'the judge'} of {choice.log}"
+    who = choice.model or "the embedded judge"
     if choice.urls:
         from curator.judges.http import shown
 
-        return ", ".join(shown(url) for url in choice.urls)
-    if choice.log:
-        return f"{choice.log_judge or 'the judge'} of {choice.log}"
-    return choice.model or "the embedded judge"
+        who = ", ".join(shown(url) for url in choice.urls)
+    return who if choice.rubric is None else f"{who}, by {', '.join(one.name for one in choice.rubric.criteria)}"
 
 
 def one_by_one(store: Store, choices: Sequence[JudgeChoice]) -> Iterator[JudgeChoice]:

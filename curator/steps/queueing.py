@@ -18,13 +18,26 @@ from curator.steps.sides import other_side, sides, verdict_of
 from curator.store import Store
 from curator.store.audits import waiting_again
 from curator.store.labels import said_before, swapped_pairs
-from curator.store.tasks import counts, left_out, readers, task_lines
+from curator.store.tasks import Readers, counts, left_out, readers, set_readers, task_lines
 
 SHARD = 1_000
 """Tasks a file: what annotation tools import without trouble."""
 
 
-def write_queue(store: Store, path: Path) -> int:
+def keep_readers(store: Store, annotators: int | None, share: float | None) -> None:
+    """Keep in the store how many people answer a pair, and what share of the pairs they all answer; None: as it was.
+
+    Raises:
+        InputError: a share is named of what one person alone is to answer.
+    """
+    kept = readers(store)
+    if share is not None and (annotators or kept.annotators) == 1:
+        raise InputError("--overlap is the share of pairs that several people answer: give --annotators-per-pair")
+    if annotators is not None or share is not None:
+        set_readers(store, Readers(annotators or kept.annotators, kept.share if share is None else share))
+
+
+def write_queue(store: Store, path: Path, order: QueueOrder = QueueOrder.UNCERTAIN) -> int:
     """Write all tasks as one queue.jsonl; returns how many.
 
     Raises:
@@ -33,7 +46,7 @@ def write_queue(store: Store, path: Path) -> int:
     require_imported(store, path)
     with whole_file(path) as aside, aside.open("wb") as file:
         tasks = 0
-        for count, lines in task_lines(store):
+        for count, lines in task_lines(store, order):
             file.write(lines)
             tasks += count
     return tasks

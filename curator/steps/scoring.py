@@ -65,9 +65,10 @@ def panel_judge(judges: Sequence[JudgeInfo], panel: Panel) -> JudgeInfo:
 def told_apart(judges: Sequence[JudgeInfo]) -> list[str]:
     """The names of judges; those of one name, such as a model with two templates, with what tells them apart."""
     names = [judge.name for judge in judges]
+    by = [", ".join(filter(None, (judge.settings.get("template"), judge.settings.get("rubric")))) for judge in judges]
     return [
-        name if names.count(name) == 1 else f"{name} ({judge.settings.get('template') or judge.judge_id[:6]})"
-        for name, judge in zip(names, judges, strict=True)
+        name if names.count(name) == 1 else f"{name} ({what or judge.judge_id[:6]})"
+        for name, what, judge in zip(names, by, judges, strict=True)
     ]
 
 
