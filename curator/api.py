@@ -48,6 +48,7 @@ def label(
     pairs: str = "all",
     pairs_seed: str = "0",
     ignore_labels: bool = False,
+    where: str | None = None,
     limit: int | None = None,
     audit: float = 0.0,
     progress: Progress | None = None,
@@ -102,6 +103,7 @@ def label(
         ),
         limit=limit,
         audit=audit,
+        where=where,
     )
     return pipeline.label(options, progress or Progress())
 

@@ -193,6 +193,7 @@ class LabelOptions:
     Attributes:
         audit: share of the accepted pairs that people check, 0 to 1.
         exports: what is written beside `dataset`, each to a folder of `exports/`.
+        where: a condition in SQL over the view `example`: other pairs are neither judged nor drawn.
     """
 
     raw: str
@@ -207,6 +208,7 @@ class LabelOptions:
     strict: bool = False
     audit: float = 0.0
     exports: tuple[Wanted, ...] = ()
+    where: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.audit <= 1:

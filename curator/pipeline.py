@@ -28,6 +28,7 @@ from curator.store import Store, open_store, views
 from curator.store.agreement import keep_only
 from curator.store.audits import draw_audit
 from curator.store.dataset import dataset, dataset_counts
+from curator.store.filters import matching, parse_condition
 from curator.store.judgments import add_judge, latest_judge
 from curator.store.labels import draw_for_calibration, drawn_without_label
 
@@ -62,7 +63,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         decided = decide(store, judge, options.rule)
         draw(store, decided)
         draw_audit(store, options.audit)
-        result = _result(store, decided, found, asked, time.monotonic() - start)
+        result = _result(store, decided, found, asked, options.where, time.monotonic() - start)
         export_dataset(store, result, options.out / "dataset")
         write_queue(store, options.out / "queue.jsonl")
         write_result(options.out / "run.json", result)
@@ -131,10 +132,25 @@ def group_datasets(store: Store, groups: Groups, folder: Path) -> list[Result]:
     return made
 
 
-def export_dataset(store: Store, result: Result, folder: Path) -> None:
-    """Write the training data set and its card."""
-    rows = dataset_counts(store)
-    write_dataset(folder, dataset(store), sum(rows.values()), lambda *sizes: dataset_card(result, rows, *sizes))
+def export_dataset(store: Store, result: Result, folder: Path, where: str | None = None) -> dict[str, int]:
+    """Write the training data set and its card; returns its rows by label source.
+
+    Args:
+        where: a condition over the view `example`: other rows are left out, and the card says so.
+
+    Raises:
+        ConditionError: it is no condition.
+        InputError: it names traits that are not known.
+    """
+    condition = None if where is None else parse_condition(store, where)
+    if condition is not None:
+        matching(store, condition)
+        every = sum(dataset_counts(store).values())
+        result = {**result, "selection": {"where": where, "of": every}}
+    rows = dataset_counts(store, condition)
+    batches = dataset(store, condition)
+    write_dataset(folder, batches, sum(rows.values()), lambda *sizes: dataset_card(result, rows, *sizes))
+    return rows
 
 
 def write_result(path: Path, result: Result) -> None:
@@ -148,6 +164,7 @@ def _result(
     decided: Decided,
     found: dict[str, Ingested],
     asked: Sequence[Asked],
+    where: str | None,
     seconds: float,
 ) -> Result:
     pool, extra = found["pool"], found.get("calibration")
@@ -159,9 +176,12 @@ def _result(
         "responses": pool.responses,
         "duplicates": pool.added.duplicates,
         "rejected": pool.rejected,
+        "filtered": pool.filtered,
+        "where": where,
         "new_pairs": pool.added.new,
         "calibration_file": None if extra is None else {
-            "pairs": extra.added.pairs, "duplicates": extra.added.duplicates, "rejected": extra.rejected,
+            "pairs": extra.pairs, "duplicates": extra.added.duplicates, "rejected": extra.rejected,
+            "filtered": extra.filtered,
         },
         **decision_result(store, decided),
         "judgments": {

@@ -26,6 +26,7 @@ from curator.cli.options import option
 @options.panel
 @option("--probe/--no-probe", default=True, show_default=True, help="Try the judge on built-in pairs first.")
 @options.reading
+@options.where
 @option("--limit", type=click.IntRange(1), help="Read only so many rows.")
 @option("--strict", is_flag=True, help="Stop at the first bad row.")
 @options.as_json
@@ -67,6 +68,7 @@ def command(**values: Any) -> int:
         limit=values["limit"],
         strict=values["strict"],
         audit=values["audit"],
+        where=values["where"],
     )
     result = pipeline.label(chosen, Terminal())
     if values["as_json"]:

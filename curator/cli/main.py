@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from curator import __version__
-from curator.errors import CuratorError, Interrupted, JudgeUnreachable
+from curator.errors import ConditionError, CuratorError, Interrupted, JudgeUnreachable
 from curator.progress import clean
 
 OK, FAILED, USAGE, SOME_UNJUDGED, NO_THRESHOLD, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
@@ -110,6 +110,7 @@ _CODES: dict[type[BaseException], int] = {
     click.Abort: INTERRUPTED,
     KeyboardInterrupt: INTERRUPTED,
     JudgeUnreachable: UNREACHABLE,
+    ConditionError: USAGE,
 }
 
 

@@ -100,6 +100,12 @@ recipe = option(
     "--recipe", metavar="NAME|FILE", is_eager=True, callback=_use_recipe, help="Take defaults from a recipe."
 )
 
+where = click.option(
+    "--where", metavar="SQL",
+    help="Only pairs for which this condition holds, over the columns of the view example: prompt, response_a, "
+    "metadata->>'field', words_a, language_prompt, near_duplicate_of, ...",
+)  # fmt: skip
+
 db = option("--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The DuckDB store.")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")

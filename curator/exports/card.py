@@ -88,7 +88,7 @@ def _body(result: dict[str, Any], rows: dict[str, int]) -> str:
 
 {groups}It is about the {result["accepted"]} pairs that the rule accepted out of {result["pool"]}, and about
 agreement with the people who labelled the calibration rows. It says nothing about single pairs, nor about other data.
-{_people(result)}{audit}
+{_selection(result, rows)}{_people(result)}{audit}
 {_doubts(result["doubts"])}## How the labels were made
 
 | | |
@@ -108,6 +108,18 @@ agreement with the people who labelled the calibration rows. It says nothing abo
 |---|---|
 {columns}
 """
+
+
+def _selection(result: dict[str, Any], rows: dict[str, int]) -> str:
+    """That rows were chosen, about which nothing was promised."""
+    chosen = result.get("selection")
+    if chosen is None:
+        return ""
+    return (
+        f"\n**These are {sum(rows.values())} of {chosen['of']} rows, chosen by a condition:** "
+        f"{_cell(chosen['where'])}. The promise is about all accepted pairs together. It does not hold for those that "
+        "were chosen: the share of wrong labels among them may be larger.\n"
+    )
 
 
 _RESOLVED = {
