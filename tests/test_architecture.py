@@ -16,9 +16,19 @@ PURE = (
     "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "combining", "quality",
     "sizing", "signals", "label_plan", "contradictions", "intervals", "doubts", "bias", "noise", "rendering",
     "agreement",
-    "diversity", "pairing",
+    "diversity", "pairing", "duplicates", "languages",
 )  # fmt: skip
-PURE_MAY_IMPORT = {"numpy", "scipy", "krippendorff", "jinja2", "markdown_it", "nh3", "curator"}
+PURE_MAY_IMPORT = {
+    "numpy",
+    "scipy",
+    "krippendorff",
+    "jinja2",
+    "markdown_it",
+    "nh3",
+    "datasketch",
+    "py3langid",
+    "curator",
+}
 EDGES = ("store", "judges", "formats", "exports", "annotation", "report")
 
 

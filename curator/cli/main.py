@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "Write the training data set again.",
     "queue": "Write the tasks for people again.",
     "report": "Write the report again: what was promised, in numbers and pictures.",
+    "hygiene": "Find near duplicates, languages and prompts of evaluation sets, for --where.",
     "status": "Say what the store holds and what was promised.",
     "audit": "Check labels: the error bought, labels that judges contradict, verdicts that contradict each other.",
     "agreement": "Say how far people and judges agree, and whether groups of people differ.",

@@ -96,8 +96,14 @@ def command(
         options.keep_annotators(store, annotators_per_pair, overlap)
         draw_audit(store, audit)
         written = write_shards(
-            store, TOOLS[to], out, shard_size, QueueOrder(order),
-            show_verdict=show_verdict, where=where, progress=Terminal(),
+            store,
+            TOOLS[to],
+            out,
+            shard_size,
+            QueueOrder(order),
+            show_verdict=show_verdict,
+            where=where,
+            progress=Terminal(),
         )
     tasks, files, left_out = written.sets[0], written.files, written.left_out
     pushed = {} if push is None else _push(out, files, push, workspace)

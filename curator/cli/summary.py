@@ -183,7 +183,8 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
         queue += f"\n{'':13}{answers:,} answers are wanted: `curator queue` writes a set of tasks for each person"
     made = f"{result['pairs']:,} pairs + {result['duplicates']:,} duplicates"
     lines = [
-        f"rows         {result['rows']:,} = {_responses(result, made)} + {result['rejected']:,} rejects{_filtered(result)}",
+        f"rows         {result['rows']:,} = {_responses(result, made)} + {result['rejected']:,} rejects"
+        f"{_filtered(result)}",
         f"judgments    {asked['cached']:,} cached, {asked['asked']:,} new{rate}",
         *decision_lines(result),
         "",

@@ -155,9 +155,7 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, 
         raise InputError(f"{options.raw}: no usable pair in it (JSON Lines is needed). {'; '.join(first)}".rstrip())
     if first:
         progress.say(f"rejected {sum(rejected.values()):,} rows; the first: {first[0]}")
-    return {
-        role: _ingested(one, seen[role], rejected[role], left_out.get(role, 0)) for role, one in added.items()
-    }
+    return {role: _ingested(one, seen[role], rejected[role], left_out.get(role, 0)) for role, one in added.items()}
 
 
 def _keep_only(store: Store, where: str, progress: Progress) -> dict[str, int]:

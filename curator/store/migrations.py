@@ -219,8 +219,7 @@ MIGRATIONS: tuple[str, ...] = (
         prompt_id VARCHAR NOT NULL,
         language VARCHAR NOT NULL,       -- of what people say in it, ISO 639; und: cannot be told
         cluster VARCHAR NOT NULL,        -- of prompts that are near duplicates: the least prompt_id of them
-        bands UINTEGER[] NOT NULL,       -- two prompts that share one in its place may be near duplicates
-        sketch VARCHAR NOT NULL          -- how the bands were made
+        bands UINTEGER[] NOT NULL        -- two prompts that share one in its place may be near duplicates
     );
     CREATE TABLE pair_trait (
         pair_id VARCHAR NOT NULL,

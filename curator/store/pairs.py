@@ -57,7 +57,7 @@ def replace_input(
     Fields of a row that differ from those that the store knows of its pair take their place.
 
     Args:
-        settle: is called when all rows are stored, before the draw grows: what it takes out of the input is never drawn.
+        settle: is called when all rows are stored, before the draw grows: what it takes out is never drawn.
     """
     with store.transaction():
         store.rows("DELETE FROM input_row")
