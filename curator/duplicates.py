@@ -66,6 +66,7 @@ def near(one: Sequence[Runs], other: Sequence[Runs], similarity: float) -> bool:
     )
 
 
+@cache
 def banding(similarity: float) -> tuple[int, int]:
     """How many bands of how many rows find two texts of that similarity in at least 99 of 100 cases.
 
@@ -91,9 +92,7 @@ def bands_of(runs: Runs, similarity: float) -> list[int]:
     from datasketch import MinHash
 
     bands, rows = banding(similarity)
-    made = MinHash(
-        PERMUTATIONS, _SEED, hashfunc=zlib.crc32, permutations=_permutations(), scheme="affine32"
-    )  # fmt: skip
+    made = MinHash(PERMUTATIONS, _SEED, hashfunc=zlib.crc32, permutations=_permutations(), scheme="affine32")
     made.update_batch([run.encode("utf-8", "surrogatepass") for run in runs])
     values = made.hashvalues
     return [zlib.crc32(values[i * rows : (i + 1) * rows].tobytes()) for i in range(bands)]

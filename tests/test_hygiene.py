@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from curator.duplicates import near, runs_of
+from curator.duplicates import long_runs, near, runs_of
 from curator.errors import InputError
 from curator.pair import Message, Pair
 from curator.progress import Progress
@@ -18,7 +18,7 @@ from curator.resources import first_error
 from curator.steps.hygiene import find_traits
 from curator.store import Store, open_store
 from curator.store.pairs import replace_input
-from tests.conftest import Cli, write_rows
+from tests.conftest import Cli, read_rows, write_rows
 
 SENTENCE = "how does one bake a loaf of bread at home without an oven or a pan on a rainy day in late november"
 WORDS = [f"w{i}" for i in range(200)]
@@ -92,7 +92,7 @@ def mixture(seed: int) -> list[Pair]:
     for _ in range(80):
         one, other = chance.sample(answers, 2)
         made.append(pair(changed(chance.choice(prompts)), changed(one), changed(other)))
-    return made
+    return list({one.pair_id: one for one in made}.values())
 
 
 def components(count: int, edges: Sequence[tuple[int, int]]) -> list[set[int]]:
@@ -145,7 +145,7 @@ def test_neither_the_order_nor_the_portions_change_what_is_found(tmp_path: Path)
         find_traits(store, Progress())
         tables.append([store.rows(f"SELECT * FROM {name} ORDER BY ALL") for name in ("prompt_trait", "pair_trait")])
     with open_store(tmp_path / "portions.duckdb") as store:
-        for end, new in ((30, 30), (31, 1), (31, 0), (80, 49)):
+        for end, new in ((30, 30), (31, 1), (31, 0), (len(pairs), len(pairs) - 31)):
             replace_input(store, [("pool", shuffled[:end])])
             assert find_traits(store, Progress())["new"] == new
         tables.append([store.rows(f"SELECT * FROM {name} ORDER BY ALL") for name in ("prompt_trait", "pair_trait")])
@@ -248,3 +248,16 @@ def test_real_pairs_are_their_own_contamination(tmp_path: Path, shared_data: Any
         assert found["near_duplicates"] >= len(pairs)
         kept = store.count("SELECT count(*) FROM example WHERE near_duplicate_of IS NULL")
         assert kept + found["near_duplicates"] == found["pairs"]
+
+
+def test_pairs_outside_an_evaluation_set_share_no_thirteen_words_with_it(tmp_path: Path, shared_data: Any) -> None:
+    """Of real prompts, half of which are the set: the condition leaves those that comparing all with all leaves."""
+    rows = read_rows(shared_data("llmbar.jsonl"))
+    half = write_rows(tmp_path / "half.jsonl", [{"prompt": f"Answer this. {row['prompt']}"} for row in rows[::2]])
+    pairs = [pair(row["prompt"], "a", "b") for row in rows]
+    known = {run for row in read_rows(half) for run in long_runs(row["prompt"])}
+    clean = {row["prompt"] for row in rows if not known & set(long_runs(row["prompt"]))}
+    with stored(tmp_path, pairs) as store:
+        find_traits(store, Progress(), against=[str(half)])
+        assert {row[0] for row in store.rows("SELECT prompt FROM example WHERE against IS NULL")} == clean
+    assert len(rows) / 4 < len(clean) < len(rows)

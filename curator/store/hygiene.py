@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from curator.store.connection import Store
 
-PAGE = 5_000
+PAGE = 2_000
 """Rows with texts that are in memory at a time."""
 
 _NUMBER, _SIMILARITY = "traits number", "similarity"
@@ -109,10 +109,11 @@ def pages(store: Store, table: str, columns: str, count: int) -> Iterator[list[d
     They are numbered: the rowid of what its own transaction has written does not count from 0.
     """
     for start in range(0, count, PAGE):
-        yield store.records(
+        here = f"number >= {start:d} AND number < {start + PAGE:d}"
+        first, last = store.one(f"SELECT min(place), max(place) FROM {table} WHERE {here}")
+        yield store.records(  # the bounds spare reading all other texts
             f"""SELECT t.*, {columns} FROM {table} t JOIN pair ON pair.rowid = t.place
-            WHERE t.number >= $start AND t.number < $start + {PAGE} ORDER BY t.number""",
-            {"start": start},
+            WHERE {here} AND pair.rowid BETWEEN {first:d} AND {last:d} ORDER BY number"""
         )
 
 
