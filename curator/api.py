@@ -51,6 +51,7 @@ def label(
     pairs: str = "all",
     pairs_seed: str = "0",
     ignore_labels: bool = False,
+    where: str | None = None,
     limit: int | None = None,
     audit: float = 0.0,
     order: QueueOrder | str = "uncertain",
@@ -113,6 +114,7 @@ def label(
         order=QueueOrder(order),
         rationale=rationale,
         exports=tuple(one if isinstance(one, Wanted) else Wanted(one) for one in exports),
+        where=where,
     )
     return pipeline.label(options, progress or Progress())
 

@@ -2,6 +2,7 @@
 
 CuratorError
 ├── InputError            a file the user gave cannot be used as a whole
+│   └── ConditionError    what was given as --where is no condition
 ├── AnnotationError       the server of an annotation tool cannot be used
 ├── HubError              the hub, or the client for it, cannot be used
 ├── RecipeError           a recipe or judge template is not valid
@@ -23,6 +24,10 @@ class CuratorError(Exception):
 
 class InputError(CuratorError):
     """A file given by the user cannot be used as a whole (a single bad row is a reject, not this)."""
+
+
+class ConditionError(InputError):
+    """What the user gave as a condition on pairs is none, or fails on one of them."""
 
 
 class AnnotationError(CuratorError):

@@ -218,6 +218,7 @@ class LabelOptions:
         exports: what is written beside `dataset`, each to a folder of `exports/`.
         order: of the tasks of queue.jsonl behind the calibration draw.
         annotators, overlap: how many people answer a share of the pairs, and which share; None: as the store has it.
+        where: a condition in SQL over the view `example`: other pairs are neither judged nor drawn.
     """
 
     raw: str
@@ -236,6 +237,7 @@ class LabelOptions:
     annotators: int | None = None
     overlap: float | None = None
     rationale: bool = False
+    where: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.audit <= 1:

@@ -53,7 +53,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "judge": {**judge, "demonstration": False, "settings": {}, "details": {}}, "judges": [alone],
         "promise": PROMISE, "tokens": 1_234_567, "cached_tokens": 800_000,
         "version": "0", "rows": 900, "responses": None,
-        "duplicates": 0, "rejected": 0, "new_pairs": 900, "calibration_file": None,
+        "duplicates": 0, "rejected": 0, "filtered": 0, "where": None, "new_pairs": 900, "calibration_file": None,
         "judgments": {"cached": 0, "asked": 1_800, "retried": 0}, "rationales": None,
         "seconds": 60.0, "judging_seconds": 50.0,
         "pairs_per_second": 18.0, "tokens_per_second": 24_691.3, "cached_share": 0.648,

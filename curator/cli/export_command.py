@@ -14,6 +14,7 @@ from curator.cli import options
 @options.db
 @options.wanted
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
+@options.where
 @options.about
 @options.as_json
 def command(db: Path, out: Path, as_json: bool, **values: Any) -> None:
@@ -22,11 +23,14 @@ def command(db: Path, out: Path, as_json: bool, **values: Any) -> None:
     Each form comes with a card and, where it is for one trainer, a configuration for it. The same two responses to a
     prompt are one example, whichever was a.
 
+    With --where, the promise of the card is still about all accepted pairs, not about the chosen ones.
+
     \b
     Examples:
       curator export --db raw.curated/curator.duckdb --to trl --out dataset
       curator export --db raw.curated/curator.duckdb --to trl-reward --split 0.1 --out reward
       curator export --db raw.curated/curator.duckdb --to axolotl --only human --out axolotl
+      curator export --db raw.curated/curator.duckdb --out code --where "metadata->>'domain' = 'code'"
     """
     from curator.cli.summary import export_line, print_json
     from curator.errors import InputError

@@ -31,6 +31,7 @@ from curator.cli.options import option
 @option("--probe/--no-probe", default=True, show_default=True, help="Try the judge on built-in pairs first.")
 @options.reading
 @options.export
+@options.where
 @option("--limit", type=click.IntRange(1), help="Read only so many rows.")
 @option("--strict", is_flag=True, help="Stop at the first bad row.")
 @options.as_json
@@ -86,6 +87,7 @@ def command(**values: Any) -> int:
         overlap=values["overlap"],
         rationale=values["rationale"],
         exports=tuple(Wanted(to) for to in dict.fromkeys(values["export"])) or recipe_exports(),
+        where=values["where"],
     )
     result = pipeline.label(chosen, Terminal())
     if values["as_json"]:

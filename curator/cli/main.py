@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from curator import __version__
-from curator.errors import CuratorError, Interrupted, JudgeUnreachable
+from curator.errors import ConditionError, CuratorError, Interrupted, JudgeUnreachable
 from curator.progress import clean
 
 OK, FAILED, USAGE, SOME_UNJUDGED, NO_THRESHOLD, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
@@ -26,6 +26,7 @@ COMMANDS = {
     "push": "Send a data set to the hub: says what would go, and sends it only when told to.",
     "queue": "Write the tasks for people again.",
     "report": "Write the report again: what was promised, in numbers and pictures.",
+    "hygiene": "Find near duplicates, languages and prompts of evaluation sets, for --where.",
     "status": "Say what the store holds and what was promised.",
     "audit": "Check labels: the error bought, labels that judges contradict, verdicts that contradict each other.",
     "agreement": "Say how far people and judges agree, and whether groups of people differ.",
@@ -112,6 +113,7 @@ _CODES: dict[type[BaseException], int] = {
     click.Abort: INTERRUPTED,
     KeyboardInterrupt: INTERRUPTED,
     JudgeUnreachable: UNREACHABLE,
+    ConditionError: USAGE,
 }
 
 

@@ -93,6 +93,12 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
     return decorate
 
 
+where = click.option(
+    "--where", metavar="SQL",
+    help="Only pairs for which this condition holds, over the columns of the view example: prompt, response_a, "
+    "metadata->>'field', words_a, language_prompt, near_duplicate_of, ...",
+)  # fmt: skip
+
 db = option("--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The DuckDB store.")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
@@ -270,7 +276,7 @@ def wanted_choice(values: dict[str, Any]) -> Any:
 
     return Wanted(
         values["to"], values["columns"] == "minimal", values["split"], values["only"], values["min_strength"],
-        margin=values["margin"],
+        where=values["where"], margin=values["margin"],
     )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ _NEXT = {
     help="Show what the judge says. Labels given so are used in the data set and never calibrate; the tasks that need "
     "people who have not seen it are left out.",
 )
+@options.where
 @options.audit
 @options.as_json
 def command(
@@ -59,6 +60,7 @@ def command(
     annotators_per_pair: int | None,
     overlap: float | None,
     show_verdict: bool,
+    where: str | None,
     push: str | None,
     workspace: str | None,
     audit: float,
@@ -72,9 +74,13 @@ def command(
     With --annotators-per-pair, the folder person-2 holds the tasks that two people are to answer, person-3 those of
     three: give each to somebody else. The store keeps the number.
 
+    With --where, only tasks for which a condition holds, and none of the calibration draw, of the audit, or that
+    several people answer: a chosen part of these would be no random sample any more.
+
     \b
-    Example:
+    Examples:
       curator queue --db raw.curated/curator.duckdb --to jsonl --out for-people
+      curator queue --db raw.curated/curator.duckdb --out long-ones --where "words_a + words_b > 800"
     """
     if to != "argilla" and (push or workspace):
         raise click.UsageError("--push and --workspace go with --to argilla")
@@ -92,7 +98,14 @@ def command(
         options.keep_annotators(store, annotators_per_pair, overlap)
         draw_audit(store, audit)
         written = write_shards(
-            store, TOOLS[to], out, shard_size, QueueOrder(order), show_verdict=show_verdict, progress=Terminal()
+            store,
+            TOOLS[to],
+            out,
+            shard_size,
+            QueueOrder(order),
+            show_verdict=show_verdict,
+            where=where,
+            progress=Terminal(),
         )
     tasks, files, left_out = written.sets[0], written.files, written.left_out
     pushed = {} if push is None else _push(out, files, push, workspace)
@@ -109,7 +122,8 @@ def command(
         click.echo(f"Argilla has them: {count:,} records in {clean(name)}")
     if left_out is not None and (count := sum(left_out.values())):
         named = ", ".join(f"{left_out[name]:,} {text}" for name, text in _LEFT_OUT.items() if left_out[name])
-        click.echo(f"left out: {count:,} pairs that need people who have not seen the verdict ({named})")
+        why = "need people who have not seen the verdict" if show_verdict else "are written all together or not at all"
+        click.echo(f"left out: {count:,} pairs that {why} ({named})")
     if tasks:
         click.echo(clean(f"Next: {_NEXT[to]}. Then:\n  curator import FILE... --db {db}"))
 

@@ -41,6 +41,10 @@ def _responses(result: dict[str, Any], made: str) -> str:
     return f"{used} ({made}{same})"
 
 
+def _filtered(result: dict[str, Any]) -> str:
+    return "" if result["where"] is None else f" + {result['filtered']:,} left out by --where"
+
+
 def decision_lines(result: dict[str, Any]) -> list[str]:
     """Judge, calibration, threshold and promise."""
     judge, rows = result["judge"], result["calibration"]
@@ -187,7 +191,8 @@ def summary(result: dict[str, Any], out: Path, db: Path, order: str = "uncertain
         queue += f"\n{'':13}{answers:,} answers are wanted: `curator queue` writes a set of tasks for each person"
     made = f"{result['pairs']:,} pairs + {result['duplicates']:,} duplicates"
     lines = [
-        f"rows         {result['rows']:,} = {_responses(result, made)} + {result['rejected']:,} rejects",
+        f"rows         {result['rows']:,} = {_responses(result, made)} + {result['rejected']:,} rejects"
+        f"{_filtered(result)}",
         f"judgments    {asked['cached']:,} cached, {asked['asked']:,} new{rate}",
         *decision_lines(result),
         "",

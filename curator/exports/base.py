@@ -145,12 +145,15 @@ class Export:
     extra: bool = True
     jsonl: bool = False
 
-    def schema(self, minimal: bool, tools: bool) -> tuple[Column, ...]:
-        """Every column that is written: `tools` only where some example has them, the extra ones unless unwanted."""
+    def schema(self, minimal: bool, tools: bool = False, rationale: bool = False) -> tuple[Column, ...]:
+        """Every column that is written: `tools` and `rationale` only where some example has one, the extra ones unless
+        unwanted."""
         columns = self.columns
         if tools and self.tools and all(column.name != "tools" for column in columns):
             columns += (TOOLS,)
-        return columns if minimal or not self.extra else columns + EXTRA
+        if minimal or not self.extra:
+            return columns
+        return columns + EXTRA + ((RATIONALE,) if rationale else ())
 
     def unfit(self, examples: Examples) -> Reasons:
         """Every example that the format cannot hold, by reason."""
@@ -171,6 +174,9 @@ class Export:
 CHOSEN, REJECTED = "the preferred response", "the other response"
 PROMPT = Column("prompt", MESSAGES, "the conversation, as messages; the last one is answered")
 TOOLS = Column("tools", pa.string(), "the tools that the model may call, as JSON; null where there are none")
+RATIONALE = Column(
+    "rationale", pa.string(), "the judge's reason, asked for after its verdict; null where it was not asked"
+)
 MARGIN = Column(
     "margin", pa.float64(),
     "by how much the reward of `chosen` should be larger: the log-odds of `p_target`, cut to 0 to 4.6, or, where it "

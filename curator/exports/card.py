@@ -226,7 +226,7 @@ def _body(result: Mapping[str, Any], contents: Contents, picture: str | None) ->
 
 {groups}It is about the {result["accepted"]} pairs that the rule accepted out of {result["pool"]}, and about
 agreement with the people who labelled the calibration rows. It says nothing about single pairs, nor about other data.
-{_people(result)}{_picture(picture)}{audit}
+{_selection(result, contents.sources)}{_people(result)}{_picture(picture)}{audit}
 {_doubts(result["doubts"])}## How the labels were made
 
 | | |
@@ -280,6 +280,18 @@ def _limits(result: Mapping[str, Any], auto: int, human: int) -> str:
 def _template(judge: Mapping[str, Any]) -> str:
     """The row of the table about a judge's template, where it has one."""
     return f"| template | {_cell(judge['template'])} |\n" if judge["template"] else ""
+
+
+def _selection(result: Mapping[str, Any], rows: Mapping[str, int]) -> str:
+    """That rows were chosen, about which nothing was promised."""
+    chosen = result.get("selection")
+    if chosen is None:
+        return ""
+    return (
+        f"\n**These are {sum(rows.values())} of {chosen['of']} rows, chosen by a condition:** "
+        f"{_cell(chosen['where'])}. The promise is about all accepted pairs together. It does not hold for those that "
+        "were chosen: the share of wrong labels among them may be larger.\n"
+    )
 
 
 _RESOLVED = {

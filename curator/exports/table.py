@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curator.exports.base import EXTRA, TOOLS, Column, Examples, Export
+from curator.exports.base import EXTRA, RATIONALE, TOOLS, Column, Examples, Export
 
 _TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("more", pa.string())]))
 
@@ -21,7 +21,7 @@ _COLUMNS = (
     *EXTRA,
     Column("prompt_id", pa.string(), "content hash of the prompt"),
     TOOLS,
-    Column("rationale", pa.string(), "the judge's reason, asked for after its verdict; null where nobody asked"),
+    RATIONALE,
     Column("metadata", pa.string(), "every field of the raw row that curator does not use, as JSON"),
     Column("file", pa.string(), "name of the raw file"),
     Column("line", pa.int64(), "the row in it"),

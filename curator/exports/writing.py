@@ -48,6 +48,7 @@ def write_export(
     card: Callable[[Contents], str],
     *,
     tools: bool = False,
+    rationale: bool = False,
     beside: Mapping[str, bytes] | None = None,
 ) -> Written:
     """Write `README.md`, `data/SPLIT-*` and the trainer's configuration, so that the folder appears whole.
@@ -56,10 +57,10 @@ def write_export(
         batches: the examples, in order, as `curator.store.dataset.dataset` yields them.
         facts: says what there is to say of so many examples by label source.
         card: makes the card of what was written.
-        tools: whether any example has tools.
+        tools, rationale: whether any example has some.
         beside: what else lies beside the card, by name.
     """
-    columns = export.schema(wanted.minimal, tools)
+    columns = export.schema(wanted.minimal, tools, rationale)
     names = ("train", "test") if wanted.test else ("train",)
     sources: Counter[str] = Counter({"auto": 0, "human": 0})
     left_out: Counter[str] = Counter()

@@ -48,10 +48,12 @@ def export_dataset(
 
     picture = risk_picture(store, result)
     found = examples(store, wanted, latest_softening(store).slope)
+    if wanted.where is not None:
+        result = {**result, "selection": {"where": wanted.where, "of": found.every}}
     written = write_export(
         folder, EXPORTS[wanted.to], dataset(store, found, wanted.test), wanted, facts,
         lambda contents: dataset_card(result, contents, about, picture and picture[1]),
-        tools=found.tools, beside={PICTURE: picture[0]} if picture else {},
+        tools=found.tools, rationale=found.rationale, beside={PICTURE: picture[0]} if picture else {},
     )  # fmt: skip
     return {
         "to": wanted.to, "rows": written.sources, "splits": written.splits,

@@ -20,8 +20,11 @@ from curator.options import LabelOptions
 from curator.pair import Pair
 from curator.progress import Progress, one_line
 from curator.sources import source_rows
+from curator.steps.hygiene import find_traits
 from curator.steps.unchanged import all_files, settled, stamp
 from curator.store import Store
+from curator.store.filters import keep_only, parse_condition
+from curator.store.hygiene import traits_number
 from curator.store.pairs import Added, input_number, replace_input
 
 _RECORD = "input as it was read"
@@ -36,6 +39,7 @@ class Ingested:
 
     Attributes:
         rows: rows of which pairs were made; with `rejected` all there are.
+        filtered: pairs that the condition of --where leaves out; `added` counts them among its pairs.
         responses: where rows hold several responses or one each: how many `prompts` and `responses` gave pairs, and how
             many of these are `identical` to another; else None, and pairs + duplicates = rows.
     """
@@ -44,6 +48,11 @@ class Ingested:
     rows: int
     rejected: int
     responses: dict[str, int] | None
+    filtered: int = 0
+
+    @property
+    def pairs(self) -> int:
+        return self.added.pairs - self.filtered
 
 
 def ingest(store: Store, options: LabelOptions, progress: Progress) -> dict[str, Ingested]:
@@ -55,8 +64,11 @@ def ingest(store: Store, options: LabelOptions, progress: Progress) -> dict[str,
         What became of the rows, by role ("pool", "calibration").
 
     Raises:
+        ConditionError: --where is no condition, or asks what judges or people have said.
         InputError: a file cannot be read, or has no usable pair; with --strict, a bad row.
     """
+    if options.where is not None:  # before anything is read
+        parse_condition(store, options.where).require_no_labels()
     paths = [path for path in (options.raw, options.calibration) if path is not None]
     key = _key(options, paths)
     if key is not None and (known := _recall(store, options, key)) is not None:
@@ -73,6 +85,7 @@ def ingest(store: Store, options: LabelOptions, progress: Progress) -> dict[str,
         record = {
             "key": key,
             "input": input_number(store),
+            "traits": traits_number(store),
             "found": {role: asdict(one) for role, one in found.items()},
             "rejects": stamp(options.out / "rejects.jsonl"),
         }
@@ -86,13 +99,18 @@ def _key(options: LabelOptions, paths: list[str]) -> dict[str, Any] | None:
     if files is None or (stamps := settled(files)) is None:
         return None
     read = [list(pair) for pair in zip(files, stamps, strict=True)]
-    return {"version": __version__, "files": read, "reading": str(options.reading), "limit": options.limit}
+    return {
+        "version": __version__, "files": read, "reading": str(options.reading), "limit": options.limit,
+        "where": options.where,
+    }  # fmt: skip
 
 
 def _recall(store: Store, options: LabelOptions, key: dict[str, Any]) -> dict[str, Any] | None:
     """What is known of the store's input, where it was made of these very files and its rejects are still there."""
     known: dict[str, Any] | None = orjson.loads(store.setting(_RECORD, "null"))
     if known is None or (known["key"], known["input"]) != (key, input_number(store)):
+        return None
+    if options.where is not None and known["traits"] != traits_number(store):  # other pairs may be left out by now
         return None
     rejects = stamp(options.out / "rejects.jsonl")
     strict = options.strict and any(one["rejected"] for one in known["found"].values())
@@ -132,12 +150,18 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, 
             sources: list[tuple[str, Iterable[Pair]]] = [("pool", pairs("pool", options.raw, advance))]
             if options.calibration:
                 sources.append(("calibration", _labelled(pairs("calibration", options.calibration, advance))))
-            added = replace_input(store, sources)
+            left_out: dict[str, int] = {}
+
+            def settle() -> None:
+                if options.where is not None:
+                    left_out.update(_keep_only(store, options.where, progress))
+
+            added = replace_input(store, sources, settle)
     if not added["pool"].pairs:
         raise InputError(f"{options.raw}: no usable pair in it. {'; '.join(first)}".rstrip())
     if first:
         progress.say(f"rejected {sum(rejected.values()):,} rows; the first: {first[0]}")
-    return {role: _ingested(one, seen[role], rejected[role]) for role, one in added.items()}
+    return {role: _ingested(one, seen[role], rejected[role], left_out.get(role, 0)) for role, one in added.items()}
 
 
 def _need_fields(options: LabelOptions, seen: dict[str, Seen]) -> None:
@@ -149,9 +173,26 @@ def _need_fields(options: LabelOptions, seen: dict[str, Seen]) -> None:
             raise InputError(f"--map {name}={path}: no row has that field")
 
 
-def _ingested(added: Added, seen: Seen, rejected: int) -> Ingested:
+def _keep_only(store: Store, where: str, progress: Progress) -> dict[str, int]:
+    """Leave out of the input what a condition does not hold for; traits that it names are found first.
+
+    Raises:
+        ConditionError: it is none, or asks what judges or people have said.
+        InputError: it holds for no pair.
+    """
+    condition = parse_condition(store, where)
+    condition.require_no_labels()
+    if condition.traits:
+        find_traits(store, progress)
+    left_out = keep_only(store, condition)
+    if not store.count("SELECT count(*) FROM input WHERE role = 'pool'"):
+        raise InputError(f"no pair of the input meets the condition {where!r}")
+    return left_out
+
+
+def _ingested(added: Added, seen: Seen, rejected: int, filtered: int) -> Ingested:
     responses = {"prompts": seen.prompts, "responses": seen.responses, "identical": seen.identical}
-    return Ingested(added, seen.rows, rejected, responses if seen.prompts else None)
+    return Ingested(added, seen.rows, rejected, responses if seen.prompts else None, filtered)
 
 
 def _example(pair: Pair, form: Format | None) -> str:

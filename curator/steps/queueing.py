@@ -17,6 +17,7 @@ from curator.progress import Progress
 from curator.steps.sides import other_side, sides, verdict_of
 from curator.store import Store
 from curator.store.audits import waiting_again
+from curator.store.filters import Condition, matching, parse_condition
 from curator.store.labels import said_before, swapped_pairs
 from curator.store.tasks import Readers, counts, left_out, readers, set_readers, task_lines
 
@@ -76,6 +77,7 @@ def write_shards(
     order: QueueOrder = QueueOrder.UNCERTAIN,
     *,
     show_verdict: bool = False,
+    where: str | None = None,
     progress: Progress | None = None,
 ) -> Written:
     """Write the tasks for a tool, so many a file, and what it needs to be set up.
@@ -86,10 +88,15 @@ def write_shards(
     Args:
         show_verdict: give what the judge says with each task, and leave out those that need eyes which have not seen
             it.
+        where: a condition over the view `example`: only these, and none of the tasks of which no part may be chosen.
 
     Raises:
-        InputError: a file is there and holds labels that were not imported.
+        ConditionError: it is no condition.
+        InputError: it names traits that are not known; or a file is there and holds labels that were not imported.
     """
+    condition = None if where is None else parse_condition(store, where)
+    if condition is not None:
+        matching(store, condition)
     # Of this tool alone: the suffix of one may end in that of another.
     named = re.compile(rf"queue-\d+{re.escape(tool.suffix)}")
     there = (*folder.glob("queue-*"), *folder.glob("person-[0-9]*/queue-*"))
@@ -97,12 +104,13 @@ def write_shards(
     for path in before if tool.fillable else ():
         require_imported(store, path)
     sets, files = list[int](), list[Path]()
-    people = 1 if show_verdict else readers(store).annotators
+    partly = show_verdict or condition is not None
+    people = 1 if partly else readers(store).annotators
     with (progress or Progress()).bar(
-        "writing", " tasks", None if show_verdict else counts(store)["answers_wanted"]
+        "writing", " tasks", None if partly else counts(store)["answers_wanted"]
     ) as advance:
         for person in range(1, people + 1):
-            lines = _lines(store, order, person, advance, show_verdict=show_verdict)
+            lines = _lines(store, order, person, advance, show_verdict=show_verdict, where=condition)
             place = folder if person == 1 else folder / f"person-{person}"
             tasks, written = _write_set(tool, lines, place, size)
             sets.append(tasks)
@@ -111,7 +119,7 @@ def write_shards(
                 files += tool.set_up(place)
     for path in set(before) - set(files):
         path.unlink()
-    return Written([sets[0], *filter(None, sets[1:])], files, left_out(store) if show_verdict else None)
+    return Written([sets[0], *filter(None, sets[1:])], files, left_out(store, condition) if partly else None)
 
 
 def _write_set(tool: Tool, lines: Iterator[bytes], folder: Path, size: int) -> tuple[int, list[Path]]:
@@ -138,9 +146,15 @@ def _write_set(tool: Tool, lines: Iterator[bytes], folder: Path, size: int) -> t
 
 
 def _lines(
-    store: Store, order: QueueOrder, person: int, advance: Callable[[int, str], None], *, show_verdict: bool
+    store: Store,
+    order: QueueOrder,
+    person: int,
+    advance: Callable[[int, str], None],
+    *,
+    show_verdict: bool,
+    where: Condition | None,
 ) -> Iterator[bytes]:
-    for _, lines in task_lines(store, order, person=person, show_verdict=show_verdict):
+    for _, lines in task_lines(store, order, person=person, show_verdict=show_verdict, where=where):
         for line in lines.to_pybytes().splitlines(keepends=True):
             advance(1, "")
             yield line

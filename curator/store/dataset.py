@@ -15,6 +15,7 @@ from curator.options import Wanted
 from curator.pair import content_id
 from curator.prompts import prompt_from_json
 from curator.store.connection import Store
+from curator.store.filters import matching, parse_condition
 
 _SAID = """
     SELECT pair.rowid AS place, pair_id, prompt_id, coalesce(l.verdict, d.label) AS verdict,
@@ -52,40 +53,51 @@ class Examples:
     """What will be exported.
 
     Attributes:
-        tools: whether any example has a list of tools.
+        tools, rationale: whether any example has a list of tools, or a judge's reason.
         left_out: labelled pairs that are no examples, by reason.
+        every: examples that there would be without a condition.
     """
 
     tools: bool
+    rationale: bool
     left_out: dict[str, int]
+    every: int
 
 
 def examples(store: Store, wanted: Wanted, slope: float | None = None) -> Examples:
-    """Make the table `example`: every pair that goes into an export, without its texts.
+    """Make the table `exported`: every pair that goes into an export, without its texts.
 
     Args:
         slope: of the line through 0 from the judge's log-odds to calibrated ones; None: there is none.
     """
     left_out = _said(store)
     store.rows(
-        """CREATE OR REPLACE TEMP TABLE example AS
+        """CREATE OR REPLACE TEMP TABLE exported AS
         WITH voted AS (
             SELECT pair_id, count(*) AS votes,
                    count(*) FILTER (verdict = 'a') AS a, count(*) FILTER (verdict = 'b') AS b,
                    list_sort(list(strength) FILTER (verdict = 'a' AND strength IS NOT NULL)) AS strength_a,
                    list_sort(list(strength) FILTER (verdict = 'b' AND strength IS NOT NULL)) AS strength_b
             FROM last_word WHERE verdict <> 'skip' GROUP BY pair_id
+        ), reason AS (
+            SELECT pair_id, label, arg_max(rationale, (recorded_at, writer)) AS rationale FROM rationale GROUP BY ALL
         )
         SELECT place, pair_id, prompt_id, verdict, verdict = 'a' AS a_chosen,
                if(human, 'human', 'auto') AS label_source,
                if(verdict = 'a', s.p_a, s.p_b) AS p_chosen, s.bpe,
                if(human, ((if(verdict = 'a', a, b) + (votes - a - b) / 2) + 0.5) / (votes + 1),
                          1 / (1 + exp(-$slope::DOUBLE * abs(s.log_odds)))) AS p_target,
-               list_avg(if(verdict = 'a', strength_a, strength_b)) AS strength
+               list_avg(if(verdict = 'a', strength_a, strength_b)) AS strength, rationale
         FROM said LEFT JOIN score s USING (pair_id) LEFT JOIN voted USING (pair_id)
+             LEFT JOIN (SELECT pair_id, label AS verdict, rationale FROM reason) USING (pair_id, verdict)
         WHERE verdict IN ('a', 'b') ORDER BY place""",
         {"slope": slope},
     )
+    every = store.count("SELECT count(*) FROM exported")
+    if wanted.where is not None:
+        condition = parse_condition(store, wanted.where)
+        matching(store, condition)
+        left_out |= _leave_out(store, "not where the condition holds", f"NOT ({condition.sql})")
     if wanted.only is not None:
         left_out |= _leave_out(store, f"not {wanted.only}", f"label_source <> '{wanted.only}'")
     if wanted.min_strength:
@@ -94,10 +106,11 @@ def examples(store: Store, wanted: Wanted, slope: float | None = None) -> Exampl
             store, "weak", f"coalesce(strength, {margin}, -1) < {float(wanted.min_strength)!r}::DOUBLE"
         )
     tools = store.count(
-        """SELECT count(*) FROM pair SEMI JOIN example USING (pair_id)
+        """SELECT count(*) FROM pair SEMI JOIN exported USING (pair_id)
         WHERE contains(metadata, '"tools"') AND json_type(metadata, '$.tools') = 'ARRAY'"""
     )
-    return Examples(tools > 0, left_out)
+    rationale = store.count("SELECT count(*) FROM exported WHERE rationale IS NOT NULL")
+    return Examples(tools > 0, rationale > 0, left_out, every)
 
 
 def dataset_counts(store: Store) -> dict[str, int]:
@@ -119,14 +132,14 @@ def _said(store: Store) -> dict[str, int]:
 
 
 def _leave_out(store: Store, reason: str, condition: str) -> dict[str, int]:
-    count = store.count(f"SELECT count(*) FROM example WHERE {condition}")
+    count = store.count(f"SELECT count(*) FROM exported WHERE {condition}")
     if count:
-        store.rows(f"DELETE FROM example WHERE {condition}")
+        store.rows(f"DELETE FROM exported WHERE {condition}")
     return {reason: count} if count else {}
 
 
 def dataset(store: Store, found: Examples, test: float = 0.0, batch: int = 10_000) -> Iterator[pa.RecordBatch]:
-    """The rows of the table `example`, in the order in which the store came to know the pairs.
+    """The rows of the table `exported`, in the order in which the store came to know the pairs.
 
     Nothing that holds text is sorted or joined: the texts are read once from end to end, and what was decided about
     them, in the same order, beside them.
@@ -136,10 +149,10 @@ def dataset(store: Store, found: Examples, test: float = 0.0, batch: int = 10_00
 
     Yields:
         Batches with prompt (messages of role, content, and more: a JSON object of other fields, or null), response_a,
-        response_b, metadata (a JSON object), tools (a JSON list, or null), file, line, the columns of `example`,
-        rationale (null) and split.
+        response_b, metadata (a JSON object), tools (a JSON list, or null), file, line, the columns of `exported`,
+        and split.
     """
-    first, last = store.one("SELECT coalesce(min(place), 0), coalesce(max(place), -1) FROM example")
+    first, last = store.one("SELECT coalesce(min(place), 0), coalesce(max(place), -1) FROM exported")
     tools = """if(json_type(metadata, '$.tools') = 'ARRAY', metadata->'$.tools', NULL)::VARCHAR"""
     texts = store.stream(
         f"""SELECT rowid AS place, prompt,
@@ -154,13 +167,12 @@ def dataset(store: Store, found: Examples, test: float = 0.0, batch: int = 10_00
         if not places.size:
             continue
         decided = store.arrow(
-            "SELECT * FROM example WHERE place BETWEEN ? AND ? ORDER BY place", [int(places[0]), int(places[-1])]
+            "SELECT * FROM exported WHERE place BETWEEN ? AND ? ORDER BY place", [int(places[0]), int(places[-1])]
         ).combine_chunks()
         kept = rows.take(pa.array(np.searchsorted(places, decided["place"].to_numpy())))
         columns = {name: decided[name].combine_chunks() for name in decided.column_names if name != "place"}
         columns |= {name: kept[name] for name in ("response_a", "response_b", "metadata", "tools", "file", "line")}
         columns["prompt"] = _with_more(kept["prompt"], kept["messages"])
-        columns["rationale"] = pa.nulls(kept.num_rows, pa.string())
         columns["split"] = _split(kept["messages"], seed, test)
         yield pa.record_batch(columns)
 

@@ -42,6 +42,41 @@ _LAST = """
             SELECT * FROM word WHERE again = (pair_id IN (SELECT pair_id FROM word WHERE again AND verdict <> 'skip'))
 """
 
+_WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}]|[\p{L}\p{N}\p{M}]+"
+_SAID = "array_to_string(json_extract_string(prompt, '$[*].content'), chr(10) || chr(10))"
+
+
+def _counted(column: str, text: str) -> str:
+    """How long a text is. A word is a run of letters and digits; a Chinese or Japanese sign is one by itself."""
+    return (
+        f"len(regexp_extract_all({text}, '{_WORD}'))::BIGINT AS words_{column}, "
+        f"length({text})::BIGINT AS characters_{column}"
+    )
+
+
+_EXAMPLE = f"""
+        SELECT i.pair_id, p.prompt_id, {_SAID} AS prompt, json_array_length(p.prompt)::BIGINT AS prompt_turns,
+               p.response_a, p.response_b, p.metadata::JSON AS metadata, p.file, p.line,
+               {_counted("prompt", _SAID)}, {_counted("a", "response_a")}, {_counted("b", "response_b")},
+               pt.language AS language_prompt, t.language_a, t.language_b, pt.cluster AS prompt_cluster, t.alike,
+               -- Of the near duplicates in this input the one with the least hash has none: it is chosen by what the
+               -- pairs are, and neither by where they stand nor by who has labelled them.
+               nullif(min(i.pair_id) OVER (PARTITION BY coalesce(t.near_group, i.pair_id)), i.pair_id)
+                   AS near_duplicate_of,
+               leak.against, leak.against_line,
+               if(l.verdict IS NOT NULL, 'human', if(d.label IS NOT NULL, 'auto', NULL)) AS label_source,
+               coalesce(l.verdict, d.label) AS verdict, d.decision, s.p_a, s.bpe, said.strength
+        FROM input i JOIN pair p USING (pair_id)
+             LEFT JOIN prompt_trait pt USING (prompt_id) LEFT JOIN pair_trait t USING (pair_id)
+             LEFT JOIN (SELECT prompt_id, min(against) AS against, arg_min(line, (against, line)) AS against_line
+                        FROM leak GROUP BY prompt_id) leak USING (prompt_id)
+             LEFT JOIN (SELECT pair_id, verdict FROM label WHERE verdict <> 'skip') l USING (pair_id)
+             LEFT JOIN decision d USING (pair_id) LEFT JOIN score s USING (pair_id)
+             LEFT JOIN (SELECT pair_id, avg(strength) AS strength FROM latest_label GROUP BY pair_id) said
+                 USING (pair_id)
+"""
+"""A pair as a condition sees it. Only `curator.store.filters` and people read it. Of step 1."""
+
 MIGRATIONS: tuple[str, ...] = (
     # 1: the tables of the first release. No primary keys: an index over millions of content hashes costs more memory
     # than the rows, and the one writer adds only what an anti-join shows to be new.
@@ -188,6 +223,29 @@ MIGRATIONS: tuple[str, ...] = (
         annotator VARCHAR,               -- NULL: everybody else
         weight DECIMAL(9, 6) NOT NULL    -- how far the annotator agrees with others
     );
+    CREATE TABLE prompt_trait (          -- of `curator hygiene`: prompts that it has read
+        prompt_id VARCHAR NOT NULL,
+        language VARCHAR NOT NULL,       -- of what people say in it, ISO 639; und: cannot be told
+        cluster VARCHAR NOT NULL,        -- of prompts that are near duplicates: the least prompt_id of them
+        bands UINTEGER[] NOT NULL        -- two prompts that share one in its place may be near duplicates
+    );
+    CREATE TABLE pair_trait (
+        pair_id VARCHAR NOT NULL,
+        language_a VARCHAR NOT NULL,
+        language_b VARCHAR NOT NULL,
+        alike DOUBLE NOT NULL,           -- share of three-word runs that both responses have
+        near_group VARCHAR NOT NULL      -- of pairs that are near duplicates: the least pair_id of them
+    );
+    CREATE TABLE evaluation (            -- sets that the prompts are compared with
+        name VARCHAR NOT NULL,
+        run UBIGINT NOT NULL,            -- hash of 13 words in a row, or of all words of a shorter text
+        line BIGINT NOT NULL             -- of its file, where the run stands first
+    );
+    CREATE TABLE leak (                  -- prompts of which a run stands in an evaluation set
+        prompt_id VARCHAR NOT NULL,
+        against VARCHAR NOT NULL,        -- name of the set
+        line BIGINT NOT NULL
+    );
 
     CREATE VIEW input AS                 -- the distinct pairs of the latest input, each where it stood first
         SELECT pair_id, position, role FROM input_row WHERE NOT duplicate;
@@ -223,5 +281,7 @@ MIGRATIONS: tuple[str, ...] = (
         SELECT pair_id, verdict FROM blind_label LEFT JOIN drawn USING (pair_id)
         WHERE CASE WHEN drawn.pair_id IS NULL THEN random
                    ELSE (late OR complete OR NOT mixed) AND NOT coalesce(outgrown, false) END;
+    CREATE VIEW example AS               -- the pairs of the latest input, for conditions (--where)
+        {_EXAMPLE};
     """,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -47,18 +47,24 @@ class Added:
     labels: int
 
 
-def replace_input(store: Store, sources: Iterable[tuple[str, Iterable[Pair]]]) -> dict[str, Added]:
+def replace_input(
+    store: Store, sources: Iterable[tuple[str, Iterable[Pair]]], settle: Callable[[], None] = lambda: None
+) -> dict[str, Added]:
     """Store the pairs of (role, pairs) sources as the new input; all or nothing.
 
     A pair that was decided about or reviewed before and comes back labelled was perhaps labelled because it is hard:
     its label is kept as a review label, whatever the role of its row. The calibration draw grows with the input.
     Fields of a row that differ from those that the store knows of its pair take their place.
+
+    Args:
+        settle: is called when all rows are stored, before the draw grows: what it takes out is never drawn.
     """
     with store.transaction():
         store.rows("DELETE FROM input_row")
         store.set(_NUMBER, str(input_number(store) + 1))
         store.seed  # noqa: B018 - fixed before anything depends on it
         added = {role: _add(store, role, pairs) for role, pairs in sources}
+        settle()
         top_up_draw(store)
         return added
 

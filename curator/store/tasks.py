@@ -13,6 +13,7 @@ import pyarrow as pa
 from curator.options import QueueOrder
 from curator.store.connection import Store
 from curator.store.decisions import ODDS, TIE
+from curator.store.filters import Condition
 from curator.store.judgments import latest_judge, members
 
 
@@ -155,7 +156,12 @@ _JUDGED_LINE = (
 
 
 def task_lines(
-    store: Store, order: QueueOrder = QueueOrder.UNCERTAIN, *, person: int = 1, show_verdict: bool = False
+    store: Store,
+    order: QueueOrder = QueueOrder.UNCERTAIN,
+    *,
+    person: int = 1,
+    show_verdict: bool = False,
+    where: Condition | None = None,
 ) -> Iterator[tuple[int, pa.Buffer]]:
     """Tasks for people: the unfinished calibration draw in its order, then the others in the chosen one, and among
     them, at random places, those that `_task_sql` hides.
@@ -163,17 +169,19 @@ def task_lines(
     Args:
         person: 1: every task; 2: those that wait for two or more people; and so on.
         show_verdict: give what the judge says with each task, and leave out the tasks of `left_out`.
+        where: only tasks for which it holds, and none of `left_out`: a chosen part of a random draw is none.
 
     Yields:
         How many tasks, and their lines of queue.jsonl.
     """
     chosen = f"{_task_sql(order, readers(store), _judges(store))}"
-    plain = f"AND {_PLAIN}" if show_verdict else ""
+    plain = f"AND {_PLAIN}" if show_verdict or where is not None else ""
+    chosen_ones = "" if where is None else f"AND {where.sql}"
     judged = ", log_odds, p_a, p_b" if show_verdict else ""
     score = "LEFT JOIN score USING (pair_id)" if show_verdict else ""
     queue = f"""{_JUDGED_LINE if show_verdict else _HIDDEN_LINE}
         FROM (SELECT {_SHOWN}{judged} FROM ({chosen}) task JOIN pair USING (pair_id) {score}
-              WHERE wanted >= {person:d} {plain} {_SORTED})"""
+              WHERE wanted >= {person:d} {plain} {chosen_ones} {_SORTED})"""
     topics = _topics(store) if order is QueueOrder.DIVERSE else None
     for rows in store.stream(queue, 10_000, {"seed": store.seed}, topics):
         lines = rows.column(0).cast(pa.large_string())
@@ -221,13 +229,18 @@ def lines_of(store: Store, pair_ids: Sequence[str], *, most: int | None = None) 
     return [row[0].encode() for row in rows]
 
 
-def left_out(store: Store) -> dict[str, int]:
-    """The tasks with which no verdict may be shown, by why."""
+def left_out(store: Store, where: Condition | None = None) -> dict[str, int]:
+    """The tasks with which no verdict may be shown, and of which no part may be chosen, by why.
+
+    Args:
+        where: only those for which it holds.
+    """
     return store.records(
         f"""SELECT count(*) FILTER (drawn IS NOT NULL) AS calibration_draw, count(*) FILTER (audited) AS audit,
                    count(*) FILTER (drawn IS NULL AND again) AS again,
                    count(*) FILTER (drawn IS NULL AND NOT audited AND NOT again AND (another OR several)) AS several
-        FROM ({_task_sql(QueueOrder.UNCERTAIN, readers(store), [])})""",
+        FROM ({_task_sql(QueueOrder.UNCERTAIN, readers(store), [])})
+        WHERE {"true" if where is None else where.sql}""",
         {"seed": store.seed},
     )[0]
 
