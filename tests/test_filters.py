@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,14 @@ def test_comparisons_are_those_of_python(store: Store, value: int, sign: str, ne
     assert lines(store, f"{'NOT ' if negated else ''}(metadata->>'n')::INT {sign} {value}") == expected
 
 
+def test_file_and_line_are_those_of_this_input(tmp_path: Path) -> None:
+    with open_store(tmp_path / "store.duckdb") as other:
+        replace_input(other, [("pool", ROWS)])
+        replace_input(other, [("pool", [replace(ROWS[9], file="new.jsonl", line=1)])])
+        assert matching(other, parse_condition(other, "file = 'new.jsonl' AND line = 1")) == 1
+        assert matching(other, parse_condition(other, "line = 9")) == 0
+
+
 def test_traits_that_are_not_there_name_the_command(store: Store) -> None:
     with pytest.raises(InputError, match=r"language_a, which 10 pairs do not have yet: run `curator hygiene --db .*`"):
         matching(store, parse_condition(store, "language_a = 'en'"))
@@ -225,6 +234,16 @@ def test_the_draw_is_of_the_pairs_that_are_left(cli: Cli, raw: Path) -> None:
     assert topics == [("law",)]
     assert first == every[: len(first)]
     assert 0 < len(first) < 200
+
+
+def test_rows_of_a_calibration_file_are_left_out_alike(cli: Cli, raw: Path) -> None:
+    rows = read_rows(raw)[:300]
+    write_rows(raw, rows[100:])
+    known = write_rows(raw.parent / "known.jsonl", [{**row, "label": row["label"] or "a"} for row in rows[:100]])
+    label(cli, raw, "--where", "metadata->>'topic' = 'law'", "--calibration", known)
+    result = json.loads((raw.parent / "out" / "run.json").read_text())
+    assert result["calibration_file"] == {"pairs": 66, "duplicates": 0, "rejected": 0, "filtered": 34}
+    assert (result["pairs"], result["filtered"], result["calibration"]["n"]) == (134, 66, 66)
 
 
 def test_what_judges_or_people_say_cannot_choose_what_is_labelled(cli: Cli, raw: Path) -> None:

@@ -185,7 +185,7 @@ def _keep_only(store: Store, where: str, progress: Progress) -> dict[str, int]:
     if condition.traits:
         find_traits(store, progress)
     left_out = keep_only(store, condition)
-    if not store.count("SELECT count(*) FROM input WHERE role = 'pool'"):
+    if left_out.get("pool") and not store.count("SELECT count(*) FROM input WHERE role = 'pool'"):
         raise InputError(f"no pair of the input meets the condition {where!r}")
     return left_out
 

@@ -56,7 +56,7 @@ def _counted(column: str, text: str) -> str:
 
 _EXAMPLE = f"""
         SELECT i.pair_id, p.prompt_id, {_SAID} AS prompt, json_array_length(p.prompt)::BIGINT AS prompt_turns,
-               p.response_a, p.response_b, p.metadata::JSON AS metadata, p.file, p.line,
+               p.response_a, p.response_b, p.metadata::JSON AS metadata, i.file, i.line,
                {_counted("prompt", _SAID)}, {_counted("a", "response_a")}, {_counted("b", "response_b")},
                pt.language AS language_prompt, t.language_a, t.language_b, pt.cluster AS prompt_cluster, t.alike,
                -- Of the near duplicates in this input the one with the least hash has none: it is chosen by what the
@@ -66,7 +66,7 @@ _EXAMPLE = f"""
                leak.against, leak.against_line,
                if(l.verdict IS NOT NULL, 'human', if(d.label IS NOT NULL, 'auto', NULL)) AS label_source,
                coalesce(l.verdict, d.label) AS verdict, d.decision, s.p_a, s.bpe, said.strength
-        FROM input i JOIN pair p USING (pair_id)
+        FROM (SELECT pair_id, file, line FROM input_row WHERE NOT duplicate) i JOIN pair p USING (pair_id)
              LEFT JOIN prompt_trait pt USING (prompt_id) LEFT JOIN pair_trait t USING (pair_id)
              LEFT JOIN (SELECT prompt_id, min(against) AS against, arg_min(line, (against, line)) AS against_line
                         FROM leak GROUP BY prompt_id) leak USING (prompt_id)
