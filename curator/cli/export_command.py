@@ -16,7 +16,7 @@ from curator.cli import options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
 @options.as_json
 def command(db: Path, out: Path, as_json: bool, **values: Any) -> None:
-    """Write the training data set, from the latest decisions, in the form that a trainer reads.
+    """Write the training data set in the form that a trainer reads, from the latest decisions.
 
     Each form comes with a card and, where it is for one trainer, a configuration for it. The same two responses to a
     prompt are one example, whichever was a.

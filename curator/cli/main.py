@@ -22,7 +22,7 @@ COMMANDS = {
     "review": "Label in the browser: a page on this machine, for one person or several.",
     "import": "Bring people's labels back in.",
     "calibrate": "Set the threshold anew from stored judgments and labels.",
-    "export": "Write the training data set again.",
+    "export": "Write the training data set in the form that a trainer reads.",
     "queue": "Write the tasks for people again.",
     "report": "Write the report again: what was promised, in numbers and pictures.",
     "status": "Say what the store holds and what was promised.",
