@@ -18,7 +18,7 @@ from curator.cli import options
 @options.about
 @options.as_json
 def command(db: Path, out: Path, as_json: bool, **values: Any) -> None:
-    """Write the training data set, from the latest decisions, in the form that a trainer reads.
+    """Write the training data set in the form that a trainer reads, from the latest decisions.
 
     Each form comes with a card and, where it is for one trainer, a configuration for it. The same two responses to a
     prompt are one example, whichever was a.

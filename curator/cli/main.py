@@ -22,7 +22,7 @@ COMMANDS = {
     "review": "Label in the browser: a page on this machine, for one person or several.",
     "import": "Bring people's labels back in.",
     "calibrate": "Set the threshold anew from stored judgments and labels.",
-    "export": "Write the training data set again.",
+    "export": "Write the training data set in the form that a trainer reads.",
     "push": "Send a data set to the hub: says what would go, and sends it only when told to.",
     "queue": "Write the tasks for people again.",
     "report": "Write the report again: what was promised, in numbers and pictures.",
