@@ -51,6 +51,7 @@ def label(
     ignore_labels: bool = False,
     limit: int | None = None,
     audit: float = 0.0,
+    rationale: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Label raw pairs; see `curator label --help` for what each argument means.
@@ -103,6 +104,7 @@ def label(
         ),
         limit=limit,
         audit=audit,
+        rationale=rationale,
     )
     return pipeline.label(options, progress or Progress())
 

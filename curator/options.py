@@ -191,6 +191,7 @@ class LabelOptions:
 
     Attributes:
         audit: share of the accepted pairs that people check, 0 to 1.
+        rationale: have a judge write why, about each accepted pair.
         exports: what is written beside `dataset`, each to a folder of `exports/`.
     """
 
@@ -206,6 +207,7 @@ class LabelOptions:
     strict: bool = False
     audit: float = 0.0
     exports: tuple[Wanted, ...] = ()
+    rationale: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.audit <= 1:

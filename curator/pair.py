@@ -168,6 +168,19 @@ class Judgment:
 
 
 @dataclass(frozen=True, slots=True)
+class Rationale:
+    """Why a judge's verdict on a pair is what it is, in the judge's own words, written after the verdict.
+
+    Attributes:
+        failed: why there is no text; None where there is.
+    """
+
+    pair_id: str
+    text: str = ""
+    failed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JudgeInfo:
     """Who judges. Change anything here and it is another judge, whose judgments are stored apart.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -18,6 +20,7 @@ from curator.progress import Progress
 from curator.sources import require_source
 from curator.steps.agreeing import Groups, folder_names
 from curator.steps.deciding import Decided, decide, latest_rule
+from curator.steps.explaining import Explained, explain, writer_of
 from curator.steps.ingesting import Ingested, ingest
 from curator.steps.judging import Asked, judge_input, template_for
 from curator.steps.queueing import require_imported, write_queue
@@ -45,6 +48,8 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         require_source(source)
     for log in filter(None, (judge.log for judge in options.judges)):
         require_readable(log)
+    if options.rationale:
+        writer_of(options)
     last = LastRun(options, [template_for(judge).digest for judge in options.judges if not judge.log])
     if (before := last.result()) is not None:
         progress.say(f"unchanged since the last run: {options.raw} and all that was made of it")
@@ -65,7 +70,8 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         decided = decide(store, judge, options.rule)
         draw(store, decided)
         draw_audit(store, options.audit)
-        result = _result(store, decided, found, asked, time.monotonic() - start)
+        explained = explain(store, options, progress) if options.rationale else None
+        result = _result(store, decided, found, asked, explained, time.monotonic() - start)
         export_dataset(store, result, options.out / "dataset")
         write_queue(store, options.out / "queue.jsonl")
         write_result(options.out / "run.json", result)
@@ -87,12 +93,19 @@ def _repeated(result: Result, seconds: float) -> Result:
         "new_pairs": 0,
         "before": None,
         "judgments": {"cached": judgments["cached"] + judgments["asked"], "asked": 0, "retried": 0},
+        "rationales": _none_new(result["rationales"]),
         "seconds": round(seconds, 3),
         "judging_seconds": 0.0,
         "pairs_per_second": None,
         "tokens_per_second": None,
         "cached_share": None,
     }
+
+
+def _none_new(rationales: dict[str, Any] | None) -> dict[str, Any] | None:
+    if rationales is None:
+        return None
+    return {**rationales, "written": 0, "cached": rationales["cached"] + rationales["written"]}
 
 
 def draw(store: Store, decided: Decided) -> None:
@@ -151,6 +164,7 @@ def _result(
     decided: Decided,
     found: dict[str, Ingested],
     asked: Sequence[Asked],
+    explained: Explained | None,
     seconds: float,
 ) -> Result:
     pool, extra = found["pool"], found.get("calibration")
@@ -171,6 +185,7 @@ def _result(
             "cached": sum(one.pending.cached for one in asked), "asked": new,
             "retried": sum(one.pending.retried for one in asked),
         },
+        "rationales": None if explained is None else asdict(explained),
         "seconds": round(seconds, 3),
         "judging_seconds": round(spent, 3),
         "pairs_per_second": round(new / 2 / spent, 3) if spent else None,

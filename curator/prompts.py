@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -91,6 +91,28 @@ class Template:
 def _shown(one: Message) -> str:
     """A message as the judge reads it: calls of tools, which stand outside its text, behind that."""
     return "\n".join(filter(None, (one.content, one.more)))
+
+
+_WHY = """
+
+A first reading has found response {label} better. Do not answer with a letter this time: say in one or two sentences
+what decides it, for somebody who sees both responses. Name what stands in them, call them "the chosen response" and
+"the rejected response", and write nothing else."""
+
+
+def rationale_template(template: Template) -> Template:
+    """The template that asks why: the judge's own, whose verdict was for the response shown first.
+
+    The question stands behind all that the verdict was made of, so that a prefix cache serves that, and it is asked
+    when the verdict is stored, so that it cannot change it.
+
+    Raises:
+        RecipeError: the template is for models that go on with a text, and take no instructions.
+    """
+    if template.kind is not Kind.CHAT:
+        raise RecipeError(f"template {template.name!r} cannot ask for a rationale: a chat template can")
+    why = _WHY.format(label="{{ " + json.dumps(template.labels[0]) + " }}")
+    return replace(template, name=f"{template.name}, why", user=template.user + why)
 
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(

@@ -236,7 +236,10 @@ class FakeSGLang:
             return web.Response()
         if name == "html":
             return web.Response(text="<html><body>502 \x1b[31mBad Gateway</body></html>", content_type="text/html")
-        replies = [self._reply(*item, body["token_ids_logprob"]) for item in zip(texts, counts, strict=True)]
+        if body["sampling_params"]["max_new_tokens"]:
+            replies = [self._written(text) for text in texts]
+        else:
+            replies = [self._reply(*item, body["token_ids_logprob"]) for item in zip(texts, counts, strict=True)]
         for reply in replies:
             reply["meta_info"].update(self.counts)
         spoil(name, replies)
@@ -246,6 +249,12 @@ class FakeSGLang:
         if name in {"half", "trickle"}:
             return await _piecewise(request, data, cut=name == "half")
         return web.Response(body=data, content_type="application/json")
+
+    def _written(self, text: str) -> dict[str, Any]:
+        first, second = _QUALITY.findall(text)[-2:]
+        text = f" It has {first}, the other {second}. " if first != "0.13" else "   "
+        finish = "length" if first == "0.77" else "stop"
+        return {"text": text, "meta_info": {"finish_reason": {"type": finish}}}
 
     def _reply(self, text: str, count: int, labels: list[int]) -> dict[str, Any]:
         values = logprobs(text, len(labels))
@@ -263,7 +272,7 @@ class FakeSGLang:
 def spoil(fault: str, replies: list[dict[str, Any]]) -> None:
     """Change good replies into what a broken server might say."""
     meta = replies[-1]["meta_info"]
-    entries = meta["output_token_ids_logprobs"][0]
+    entries = meta.get("output_token_ids_logprobs", [[]])[0]  # what is written has none
     if fault in {"NaN", "Infinity", "-Infinity", "1e999"}:
         entries[0][0] = float(fault)  # written by json as the bare word, which is not JSON
     elif fault == "null":

@@ -51,7 +51,8 @@ def result(**changes: Any) -> dict[str, Any]:
         "promise": PROMISE, "tokens": 1_234_567, "cached_tokens": 800_000,
         "version": "0", "rows": 900, "responses": None,
         "duplicates": 0, "rejected": 0, "new_pairs": 900, "calibration_file": None,
-        "judgments": {"cached": 0, "asked": 1_800, "retried": 0}, "seconds": 60.0, "judging_seconds": 50.0,
+        "judgments": {"cached": 0, "asked": 1_800, "retried": 0}, "rationales": None,
+        "seconds": 60.0, "judging_seconds": 50.0,
         "pairs_per_second": 18.0, "tokens_per_second": 24_691.3, "cached_share": 0.648,
         **changes,
     }  # fmt: skip

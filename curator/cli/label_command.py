@@ -24,6 +24,7 @@ from curator.cli.options import option
 @option("--judgments", metavar="FILE", multiple=True, help="A log of judgments to use as a judge; may be repeated.")
 @option("--judge", metavar="NAME", multiple=True, help="Whose judgments of that log; each of several is a judge.")
 @options.panel
+@option("--rationale", is_flag=True, help="Have the judge write why, about each accepted pair, once that is decided.")
 @option("--probe/--no-probe", default=True, show_default=True, help="Try the judge on built-in pairs first.")
 @options.reading
 @option("--limit", type=click.IntRange(1), help="Read only so many rows.")
@@ -74,6 +75,7 @@ def command(**values: Any) -> int:
         limit=values["limit"],
         strict=values["strict"],
         audit=values["audit"],
+        rationale=values["rationale"],
     )
     result = pipeline.label(chosen, Terminal())
     if values["as_json"]:

@@ -188,6 +188,9 @@ def summary(result: dict[str, Any], out: Path, db: Path) -> str:
         f"queue        {out / 'queue.jsonl'}: {queue}",
         f"report       {out / 'report.html'}",
     ]
+    if (rationales := result["rationales"]) is not None:
+        failed = f", {rationales['failed']:,} failed: {rationales['reason']}" if rationales["failed"] else ""
+        lines.append(f"rationales   {rationales['written']:,} written, {rationales['cached']:,} known{failed}")
     if result["rejected"]:
         lines.append(f"rejects      {out / 'rejects.jsonl'}: {result['rejected']:,} rows, with reasons")
     lines += ["", *_next(result, db)]

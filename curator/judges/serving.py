@@ -8,11 +8,14 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from curator.errors import JudgeUnreachable
 from curator.judges.http import Transient, shown
 from curator.judges.prompting import Prompt
-from curator.pair import Judgment
+
+Reply = TypeVar("Reply")
+"""What comes back for a prompt."""
 
 START_IN_FLIGHT, MOST_IN_FLIGHT = 4, 64
 """Requests in flight a server, before anything is known of it and at the most."""
@@ -180,7 +183,7 @@ class Work:
         self._changed.set()
 
 
-class Server:
+class Server(Generic[Reply]):
     """One server and what it is busy with.
 
     Args:
@@ -193,7 +196,7 @@ class Server:
         self,
         url: str,
         window: Window,
-        ask: Callable[[Server, Sequence[Prompt]], Awaitable[list[Judgment]]],
+        ask: Callable[[Server[Reply], Sequence[Prompt]], Awaitable[list[Reply]]],
         is_back: Callable[[str], Awaitable[bool]],
         patience: float,
     ) -> None:
@@ -206,7 +209,7 @@ class Server:
         """Why this server is given up; None while it is not."""
         self._reason = ""
 
-    async def work(self, work: Work, done: asyncio.Queue[list[Judgment]], tasks: asyncio.TaskGroup) -> None:
+    async def work(self, work: Work, done: asyncio.Queue[list[Reply]], tasks: asyncio.TaskGroup) -> None:
         """Answer requests until there are none, or until the server is given up."""
         with work.backlog() as mine:
             while self.gone is None and not work.stopped():
@@ -222,16 +225,16 @@ class Server:
                 else:
                     mine.extend(await work.take())
 
-    async def _answer(self, request: Request, work: Work, done: asyncio.Queue[list[Judgment]]) -> None:
+    async def _answer(self, request: Request, work: Work, done: asyncio.Queue[list[Reply]]) -> None:
         try:
-            judgments = await self._ask(self, request.prompts)
+            replies = await self._ask(self, request.prompts)
         except Transient as error:
             self._fail(request, error)
             work.give_back(deque([request]))
         else:
             self._away_since = None
             self.window.answered(len(request.prompts), self._in_flight)
-            await done.put(judgments)
+            await done.put(replies)
             work.finish()
         finally:
             self._in_flight -= 1
@@ -266,11 +269,11 @@ class Server:
 
 
 async def answers(
-    servers: Sequence[Server],
+    servers: Sequence[Server[Reply]],
     runs: AsyncGenerator[list[Prompt], None],
     size: int,
     stopping: Callable[[], bool],
-) -> AsyncGenerator[list[Judgment], None]:
+) -> AsyncGenerator[list[Reply], None]:
     """Have servers answer runs of prompts, each as many as it can, `size` in a request.
 
     When `stopping` says so, what is in flight is finished and the rest left.
@@ -278,12 +281,12 @@ async def answers(
     Raises:
         JudgeUnreachable: no server is left.
     """
-    done: asyncio.Queue[list[Judgment]] = asyncio.Queue(MOST_UNSEEN)
+    done: asyncio.Queue[list[Reply]] = asyncio.Queue(MOST_UNSEEN)
 
     async def busy() -> None:
         work = Work(runs, size, stopping)
 
-        async def until_gone(server: Server) -> None:
+        async def until_gone(server: Server[Reply]) -> None:
             await server.work(work, done, tasks)
             if all(one.gone is not None for one in servers):
                 raise _unreachable(servers)
@@ -296,7 +299,7 @@ async def answers(
             raise _first(group) from None
 
     task = asyncio.create_task(busy())
-    getting: asyncio.Task[list[Judgment]] | None = None
+    getting: asyncio.Task[list[Reply]] | None = None
     try:
         while not (task.done() and done.empty()):
             getting = asyncio.create_task(done.get())
@@ -317,6 +320,6 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _unreachable(servers: Sequence[Server]) -> JudgeUnreachable:
+def _unreachable(servers: Sequence[Server[Reply]]) -> JudgeUnreachable:
     reasons = "; ".join(f"{shown(server.url)}: {server.gone}" for server in servers)
     return JudgeUnreachable(f"no judge server answers any more ({reasons}). What was judged is kept; run again.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
+import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from curator.errors import JudgeError
@@ -14,10 +16,10 @@ from curator.judges.ahead import prompts_ahead
 from curator.judges.describing import describe
 from curator.judges.http import Refused, Transient, address, backoff, open_session, request, shown
 from curator.judges.prompting import SAMPLE, OnOverlong, Prompt, Prompter, TextPrompter, TokenPrompter
-from curator.judges.serving import Server, Window, answers
+from curator.judges.serving import Reply, Server, Window, answers
 from curator.judges.tokenizer import JudgeTokenizer
-from curator.judges.wire import failed, generate
-from curator.pair import JudgeInfo, Judgment
+from curator.judges.wire import RATIONALE_TOKENS, failed, generate, no_rationale, write
+from curator.pair import JudgeInfo, Judgment, Rationale
 from curator.prompts import Question, Template
 
 BATCH = 16
@@ -25,6 +27,14 @@ BATCH = 16
 
 BATCH_RETRY_SECONDS = 5.0
 """How long a batch is tried as a whole: a server whose queue is full refuses a batch however idle it is."""
+
+
+class Ask(Protocol[Reply]):
+    """One request to a server, for one reply a prompt; see `curator.judges.wire`."""
+
+    async def __call__(
+        self, session: aiohttp.ClientSession, url: str, prompter: Prompter, prompts: Sequence[Prompt], /
+    ) -> list[Reply]: ...
 
 
 class SGLangJudge:
@@ -35,6 +45,7 @@ class SGLangJudge:
         tokenizer: folder or hub name of the tokenizer; None: the one that the server names, where it can be read here.
         in_flight: requests in flight a server; None: as many as make it answer faster.
         retry_seconds: how long a request is tried again before a server counts as gone.
+        writes: prompts leave room for the tokens of `rationales`.
     """
 
     def __init__(
@@ -47,10 +58,12 @@ class SGLangJudge:
         batch: int = BATCH,
         in_flight: int | None = None,
         retry_seconds: float = 120.0,
+        writes: bool = False,
     ) -> None:
         self._urls = list(dict.fromkeys(address(url) for url in urls))
         self._template, self._tokenizer, self._on_overlong = template, tokenizer, on_overlong
         self._batch, self._in_flight, self._retry_seconds = batch, in_flight, retry_seconds
+        self._room = RATIONALE_TOKENS if writes else 0
         self._prompter: Prompter
         self._settings: dict[str, Any]
         self._info: JudgeInfo
@@ -85,7 +98,7 @@ class SGLangJudge:
         tokenizer = self._load_tokenizer(source)
         if tokenizer is not None:
             await self._compare(tokenizer)
-            self._prompter = TokenPrompter(self._template, tokenizer, context, self._on_overlong, SAMPLE)
+            self._prompter = TokenPrompter(self._template, tokenizer, context - self._room, self._on_overlong, SAMPLE)
         else:
             try:
                 self._prompter = await TextPrompter.ask(self._template, self._ask_any, SAMPLE)
@@ -129,13 +142,30 @@ class SGLangJudge:
     async def judge(
         self, questions: Iterable[Question], stopping: Callable[[], bool] = lambda: False
     ) -> AsyncIterator[list[Judgment]]:
-        servers = [
-            Server(url, Window(self._in_flight), self._answer, self._is_back, self._retry_seconds) for url in self._urls
-        ]
-        runs = prompts_ahead(self._prompter, questions, self._batch)
-        async with aclosing(answers(servers, runs, self._batch, stopping)) as lots:
+        async with aclosing(self._replies(questions, stopping, generate, failed)) as lots:
             async for judgments in lots:
                 yield judgments
+
+    async def rationales(
+        self, questions: Iterable[Question], stopping: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[list[Rationale]]:
+        """What the model writes to questions of `curator.prompts.rationale_template`; as `judge` otherwise."""
+        async with aclosing(self._replies(questions, stopping, write, no_rationale)) as lots:
+            async for rationales in lots:
+                yield rationales
+
+    def _replies(
+        self,
+        questions: Iterable[Question],
+        stopping: Callable[[], bool],
+        ask: Ask[Reply],
+        give_up: Callable[[Prompt, str], Reply],
+    ) -> AsyncGenerator[list[Reply], None]:
+        answer = partial(self._answer, ask, give_up)
+        servers = [
+            Server(url, Window(self._in_flight), answer, self._is_back, self._retry_seconds) for url in self._urls
+        ]
+        return answers(servers, prompts_ahead(self._prompter, questions, self._batch), self._batch, stopping)
 
     async def _is_back(self, url: str) -> bool:
         """Whether a server answers again.
@@ -164,10 +194,12 @@ class SGLangJudge:
 
         return stop
 
-    async def _answer(self, server: Server, prompts: Sequence[Prompt]) -> list[Judgment]:
-        """One judgment for each prompt. A batch that is refused is asked in halves, down to the prompt at fault."""
+    async def _answer(
+        self, ask: Ask[Reply], give_up: Callable[[Prompt, str], Reply], server: Server[Reply], prompts: Sequence[Prompt]
+    ) -> list[Reply]:
+        """One reply for each prompt. A batch that is refused is asked in halves, down to the prompt at fault."""
         good = [prompt for prompt in prompts if prompt.failed is None]
-        found = [failed(prompt, prompt.failed) for prompt in prompts if prompt.failed is not None]
+        found = [give_up(prompt, prompt.failed) for prompt in prompts if prompt.failed is not None]
         if not good:
             return found
 
@@ -181,7 +213,7 @@ class SGLangJudge:
                 stop=self._patience(len(good)), wait=backoff, before_sleep=crowded, reraise=True,
             ):  # fmt: skip
                 with attempt:
-                    return found + await generate(self._session, server.url, self._prompter, good)
+                    return found + await ask(self._session, server.url, self._prompter, good)
         except Transient as error:
             if error.unreachable or (error.busy and len(good) == 1):
                 raise  # so patiently asked, for so little: it is the server, not the prompt
@@ -189,6 +221,7 @@ class SGLangJudge:
         except Refused as error:
             reason = str(error)
         if len(good) == 1:
-            return [*found, failed(good[0], reason)]
+            return [*found, give_up(good[0], reason)]
         middle = len(good) // 2
-        return found + await self._answer(server, good[:middle]) + await self._answer(server, good[middle:])
+        halves = [await self._answer(ask, give_up, server, half) for half in (good[:middle], good[middle:])]
+        return [*found, *halves[0], *halves[1]]

@@ -13,12 +13,16 @@ import orjson
 from curator.judges.base import judgment
 from curator.judges.http import Transient, message, request
 from curator.judges.prompting import Prompt, Prompter
-from curator.pair import Judgment
+from curator.pair import Judgment, Rationale
 
 # The labels once for all prompts: a list of them for each prompt is what sglang-router refuses.
 _BODY = (
     b'{"%b":[%b],"sampling_params":{"max_new_tokens":0,"temperature":0},"return_logprob":true,"token_ids_logprob":%b}'
 )
+
+
+RATIONALE_TOKENS = 160
+"""Tokens of the longest rationale: two or three sentences; what is cut off there is marked."""
 
 
 async def generate(
@@ -35,10 +39,51 @@ async def generate(
     start = time.monotonic()
     replies = await request(session, "POST", url + "/generate", body)
     seconds = time.monotonic() - start
+    answers = zip(prompts, _as_many(replies, prompts), strict=True)
+    return [_judgment(prompt, reply, labels, seconds) for prompt, reply in answers]
+
+
+def _as_many(replies: Any, prompts: Sequence[Prompt]) -> list[Any]:
     if not isinstance(replies, list) or len(replies) != len(prompts):
         count = len(replies) if isinstance(replies, list) else "no list of"
         raise Transient(f"asked {len(prompts)} prompts and got {count} replies")
-    return [_judgment(prompt, reply, labels, seconds) for prompt, reply in zip(prompts, replies, strict=True)]
+    return replies
+
+
+_WRITE = b'{"%b":[%b],"sampling_params":{"max_new_tokens":%d,"temperature":0}}'
+
+
+async def write(
+    session: aiohttp.ClientSession, url: str, prompter: Prompter, prompts: Sequence[Prompt]
+) -> list[Rationale]:
+    """Have one server go on from some prompts, in one request; a server that writes nothing has failed.
+
+    Raises:
+        Transient, Refused, JudgeError: as `generate`.
+    """
+    contents = b",".join(prompt.content for prompt in prompts)
+    replies = await request(
+        session, "POST", url + "/generate", _WRITE % (prompter.field.encode(), contents, RATIONALE_TOKENS)
+    )
+    return [_rationale(prompt, reply) for prompt, reply in zip(prompts, _as_many(replies, prompts), strict=True)]
+
+
+def _rationale(prompt: Prompt, reply: Any) -> Rationale:
+    try:
+        text = str(reply["text"]).strip()
+        finish = (reply["meta_info"].get("finish_reason") or {}).get("type")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Transient(f"a reply holds no text ({type(error).__name__}: {error})") from None
+    if finish == "abort":
+        raise Transient("the server aborted the request")
+    if not text:
+        return no_rationale(prompt, "the judge wrote nothing")
+    return Rationale(prompt.pair_id, text if finish != "length" else text + " [...]")
+
+
+def no_rationale(prompt: Prompt, reason: str) -> Rationale:
+    """What stands for a rationale that was not written."""
+    return Rationale(prompt.pair_id, failed=reason)
 
 
 def failed(prompt: Prompt, reason: str) -> Judgment:

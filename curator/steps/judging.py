@@ -64,11 +64,19 @@ def template_for(choice: JudgeChoice) -> Template:
 
 
 @asynccontextmanager
-async def opened(choice: JudgeChoice, out: Path, progress: Progress) -> AsyncIterator[Judge]:
-    """The judge of `choice`, ready to be asked. `out`: for the log of a server started here, or a cluster's shards."""
-    template = template_for(choice)
+async def opened(
+    choice: JudgeChoice, out: Path, progress: Progress, why: Template | None = None
+) -> AsyncIterator[Judge]:
+    """The judge of `choice`, ready to be asked.
+
+    Args:
+        out: for the log of a server started here, or a cluster's shards.
+        why: a template to write to (`curator.prompts.rationale_template`) instead of its own, which it judges by.
+    """
+    template = why or template_for(choice)
+    writes = why is not None
     if choice.urls:
-        async with _served(choice, template, choice.urls, out) as judge:
+        async with _served(choice, template, choice.urls, out, writes) as judge:
             yield judge
     elif choice.model is not None:
         from curator.judges.launch import running_server
@@ -76,7 +84,7 @@ async def opened(choice: JudgeChoice, out: Path, progress: Progress) -> AsyncIte
         log = out / "sglang-server.log"
         progress.say(f"starting an SGLang server for {choice.model} (its log: {log})")
         server = running_server(choice.model, log, python=choice.sglang_python, arguments=choice.sglang_arguments)
-        async with server as url, _served(choice, template, (url,), out) as judge:
+        async with server as url, _served(choice, template, (url,), out, writes) as judge:
             yield judge
     else:
         from curator.judges.embedded import BATCH, EmbeddedJudge
@@ -89,7 +97,7 @@ async def opened(choice: JudgeChoice, out: Path, progress: Progress) -> AsyncIte
             yield judge
 
 
-def _served(choice: JudgeChoice, template: Template, urls: tuple[str, ...], out: Path) -> Judge:
+def _served(choice: JudgeChoice, template: Template, urls: tuple[str, ...], out: Path, writes: bool) -> Judge:
     from curator.judges.sglang import BATCH, SGLangJudge
 
     make = partial(
@@ -100,8 +108,9 @@ def _served(choice: JudgeChoice, template: Template, urls: tuple[str, ...], out:
         batch=choice.batch or BATCH,
         in_flight=choice.in_flight,
         retry_seconds=choice.retry_seconds,
+        writes=writes,
     )
-    if choice.ray is None:
+    if choice.ray is None or writes:
         return make(urls)
     from curator.judges.cluster import ClusterJudge
 
@@ -119,7 +128,7 @@ def judge_input(store: Store, options: LabelOptions, progress: Progress) -> list
         InputError: two of the judges are one and the same.
     """
     done: list[Asked] = []
-    for choice in _one_by_one(store, options.judges):
+    for choice in one_by_one(store, options.judges):
         if done and options.panel.cascades:
             so_far = score_judges(store, [asked.judge for asked in done], options.panel, options.rule).combined
             hold_band(store, so_far.next_band(options.panel.missing))
@@ -144,7 +153,7 @@ def _shown(choice: JudgeChoice) -> str:
     return choice.model or "the embedded judge"
 
 
-def _one_by_one(store: Store, choices: Sequence[JudgeChoice]) -> Iterator[JudgeChoice]:
+def one_by_one(store: Store, choices: Sequence[JudgeChoice]) -> Iterator[JudgeChoice]:
     """Choices of one judge each: servers of different models, named together, are different judges."""
     for choice in choices:
         if len(choice.urls) < 2 or choice.ray is not None:
@@ -163,7 +172,7 @@ def _one_by_one(store: Store, choices: Sequence[JudgeChoice]) -> Iterator[JudgeC
 def _judge(store: Store, choice: JudgeChoice, options: LabelOptions, band: bool, progress: Progress) -> Asked:
     if choice.log is not None:
         return Asked(*read_judgments(store, choice.log, choice.log_judge, progress, band=band))
-    key = _request(choice)
+    key = asked_for(choice)
     known = recall_judge(store, key)
     if known is not None:
         pending = find_pending(store, known.judge_id, band=band)
@@ -173,7 +182,7 @@ def _judge(store: Store, choice: JudgeChoice, options: LabelOptions, band: bool,
     return asyncio.run(_ask(store, choice, key, options, band, progress))
 
 
-def _request(choice: JudgeChoice) -> str:
+def asked_for(choice: JudgeChoice) -> str:
     """What was asked for, as a hash: an equal request with nothing left to ask need not load or start a judge."""
     parts = (*choice.urls, "", choice.model or "", choice.tokenizer or "", choice.on_overlong, choice.sglang_arguments)
     return content_id(*parts, template_for(choice).digest)
@@ -183,7 +192,7 @@ async def _ask(
     store: Store, choice: JudgeChoice, key: str, options: LabelOptions, band: bool, progress: Progress
 ) -> Asked:
     # A signal that comes while a server starts ends that too: it is stopped on the way out.
-    with _Stop(progress) as stop:
+    with Stop(progress) as stop:
         async with opened(choice, options.out, progress) as judge:
             if choice.probe:
                 probe = summarise(await ask_probe(judge))
@@ -209,14 +218,14 @@ async def _ask(
             )
 
 
-class _Stop:
+class Stop:
     """Turns the first Ctrl-C (or SIGTERM, or a lost terminal) into a wish to stop, the second into a stop."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self.wanted = False
 
-    def __enter__(self) -> _Stop:
+    def __enter__(self) -> Stop:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._asking = False
@@ -251,7 +260,7 @@ class _Stop:
 
 async def examine(choice: JudgeChoice, min_label_mass: float, out: Path, progress: Progress) -> dict[str, Any]:
     """Ask a judge the built-in questions twice and say what it is worth; for `curator doctor`."""
-    with _Stop(progress):
+    with Stop(progress):
         async with opened(choice, out, progress) as judge:
             once, again = await ask_probe(judge), await ask_probe(judge)
             info = judge.info

@@ -139,6 +139,14 @@ MIGRATIONS: tuple[str, ...] = (
         log_odds DOUBLE NOT NULL,        -- of the response with more than half of the probability; 0: neither has
         bpe DOUBLE NOT NULL
     );
+    CREATE TABLE rationale (             -- why a judge preferred a response, in its own words, after the verdict
+        pair_id VARCHAR NOT NULL,
+        writer VARCHAR NOT NULL,         -- content hash of model, settings and the prompt that asks
+        name VARCHAR NOT NULL,           -- of the model
+        label VARCHAR NOT NULL,          -- a | b: the verdict that it is about
+        rationale VARCHAR NOT NULL,
+        recorded_at TIMESTAMPTZ DEFAULT now()
+    );
     CREATE TABLE calibration (           -- append-only; with --group-by, one row a group
         calibration_id INTEGER NOT NULL,
         group_by VARCHAR,                -- field of the raw rows
