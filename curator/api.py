@@ -18,13 +18,14 @@ from curator.options import (
     Rule,
     Ties,
     Votes,
-    default_out,
+    Wanted,
     judge_choices,
 )
 from curator.pairing import parse_pairing
 from curator.progress import Progress
 from curator.recipes import load_rubric
 from curator.signals import Signal
+from curator.sources import default_out
 
 
 def label(
@@ -64,6 +65,7 @@ def label(
     audit: float = 0.0,
     order: QueueOrder | str = "uncertain",
     rationale: bool = False,
+    exports: Sequence[str | Wanted] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Label raw pairs; see `curator label --help` for what each argument means.
@@ -120,6 +122,7 @@ def label(
         audit=audit,
         order=QueueOrder(order),
         rationale=rationale,
+        exports=tuple(one if isinstance(one, Wanted) else Wanted(one) for one in exports),
     )
     return pipeline.label(options, progress or Progress())
 

@@ -3,6 +3,7 @@
 CuratorError
 ├── InputError            a file the user gave cannot be used as a whole
 ├── AnnotationError       the server of an annotation tool cannot be used
+├── HubError              the hub, or the client for it, cannot be used
 ├── RecipeError           a recipe or judge template is not valid
 ├── StoreError            the DuckDB file cannot be used
 │   ├── StoreLocked       another process writes to it
@@ -26,6 +27,10 @@ class InputError(CuratorError):
 
 class AnnotationError(CuratorError):
     """The server of an annotation tool, or the client for it, cannot be used."""
+
+
+class HubError(CuratorError):
+    """The hub that a data set is to be sent to, or the client for it, cannot be used."""
 
 
 class RecipeError(CuratorError):

@@ -1,4 +1,4 @@
-"""Files at the edge: JSON Lines in, as a stream that survives any line; files and folders out, whole or not at all."""
+"""Files at the edge: lines in, as a stream that survives any line; files and folders out, whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import io
 import shutil
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import orjson
 
@@ -29,6 +29,9 @@ _KEPT = 64 * 2**10
 class Reject:
     """A row that was not used; every field goes to `rejects.jsonl`."""
 
+    unit: ClassVar[str] = "line"
+    """What is counted in a file of its kind."""
+
     file: str
     line: int
     field: str
@@ -36,12 +39,14 @@ class Reject:
     raw: str
 
     def __str__(self) -> str:
-        return f"{self.file}, line {self.line}: {self.field} {self.reason}"
+        return f"{self.file}, {self.unit} {self.line}: {self.field} {self.reason}"
 
 
 @dataclass(slots=True)
 class Row:
     """A line that holds a JSON object. Not frozen: that would cost more than parsing the line."""
+
+    rejected: ClassVar[type[Reject]] = Reject
 
     file: str
     line: int
@@ -49,7 +54,7 @@ class Row:
     data: bytes
 
     def reject(self, field: str, reason: str) -> Reject:
-        return _reject(self.file, self.line, self.data, field, reason)
+        return _reject(self.file, self.line, self.data, field, reason, self.rejected)
 
     def check(self, schema: str) -> Reject | None:
         """The row as a reject when it does not match `schemas/<schema>.schema.json`."""
@@ -58,35 +63,26 @@ class Row:
 
 
 class Meter:
-    """How far the reading of a file is, in bytes as they lie on the disk."""
+    """How far the reading of files, one after the other, is: in bytes as they lie on the disk."""
 
     def __init__(self) -> None:
-        self._file: IO[bytes] | None = None
-        self._done = 0
+        self._tell: Callable[[], int] | None = None
+        self._before = self._done = 0
 
-    def watch(self, file: IO[bytes]) -> None:
-        self._file = file
+    def watch(self, tell: Callable[[], int]) -> None:
+        """From now on `tell` says how many bytes of the present file are read."""
+        self._tell = tell
+
+    def end(self) -> None:
+        """The present file is about to be closed."""
+        self._before = self.done
+        self._tell = None
 
     @property
     def done(self) -> int:
-        self.look()
+        if self._tell is not None:
+            self._done = self._before + self._tell()
         return self._done
-
-    def look(self) -> None:
-        """Note how far it is; the last look is before the file is closed."""
-        if self._file is not None and not self._file.closed:
-            self._done = self._file.tell()
-
-
-def read_rows(path: str, meter: Meter | None = None) -> Iterator[Row | Reject]:
-    """Every line of a JSON Lines file, plain or gzip; "-" is standard input. Blank lines are passed over.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    name = shown_name(path)
-    for number, data in read_lines(path, meter):
-        yield data if isinstance(data, Reject) else parse_line(name, number, data)
 
 
 def shown_name(path: str) -> str:
@@ -102,8 +98,6 @@ def read_lines(path: str, meter: Meter | None = None) -> Iterator[tuple[int, byt
     """
     with opened(path, meter) as file:
         yield from lines_of(file, shown_name(path))
-        if meter is not None:
-            meter.look()
 
 
 def lines_of(file: IO[bytes], name: str, number: int = 0) -> Iterator[tuple[int, bytes | Reject]]:
@@ -119,6 +113,12 @@ def lines_of(file: IO[bytes], name: str, number: int = 0) -> Iterator[tuple[int,
                 data = file.readline(MAX_LINE)
         elif not data.isspace() and data:
             yield number, data
+
+
+def json_lines(file: IO[bytes], name: str, number: int = 0) -> Iterator[Row | Reject]:
+    """Every line of a JSON Lines file of which `number` lines have been read. Blank lines are passed over."""
+    for line, data in lines_of(file, name, number):
+        yield data if isinstance(data, Reject) else parse_line(name, line, data)
 
 
 def parse_line(name: str, number: int, data: bytes) -> Row | Reject:
@@ -140,9 +140,9 @@ def parse_line(name: str, number: int, data: bytes) -> Row | Reject:
     return Row(name, number, values, data)
 
 
-def _reject(name: str, number: int, data: bytes, field: str, reason: str) -> Reject:
+def _reject(name: str, number: int, data: bytes, field: str, reason: str, kind: type[Reject] = Reject) -> Reject:
     raw = data.rstrip(b"\r\n").decode(errors="backslashreplace")
-    return Reject(name, number, field, reason, raw if len(raw) <= _KEPT else raw[:_KEPT] + " [...]")
+    return kind(name, number, field, reason, raw if len(raw) <= _KEPT else raw[:_KEPT] + " [...]")
 
 
 @contextmanager
@@ -157,9 +157,22 @@ def _standard_input() -> Iterator[io.BufferedReader]:
         file.detach()  # or standard input would be closed with it
 
 
+class _KeptOpen(io.RawIOBase):
+    """A file that is not closed by whoever reads it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+
 @contextmanager
 def opened(path: str, meter: Meter | None = None) -> Iterator[IO[bytes]]:
-    """A file to read, unpacked if it is gzip; "-" is standard input.
+    """A file to read, unpacked if it is gzip or zstd; "-" is standard input.
 
     Raises:
         InputError: the file cannot be read, also while it is being read.
@@ -167,12 +180,13 @@ def opened(path: str, meter: Meter | None = None) -> Iterator[IO[bytes]]:
     try:
         with _standard_input() if path == "-" else Path(path).open("rb") as file:
             if meter is not None and path != "-":
-                meter.watch(file)
-            if file.peek(2)[:2] != b"\x1f\x8b":
-                yield file
-                return
-            with gzip.GzipFile(fileobj=file) as unzipped:
-                yield unzipped  # type: ignore[misc]  # GzipFile is a binary file in all but name
+                meter.watch(file.tell)
+            try:
+                with _unpacked(file, path) as plain:
+                    yield plain
+            finally:
+                if meter is not None:
+                    meter.end()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: damaged gzip file ({error})") from None
     except OSError as error:
@@ -181,9 +195,27 @@ def opened(path: str, meter: Meter | None = None) -> Iterator[IO[bytes]]:
         raise InputError(f"{path!r}: {error}") from None
 
 
+@contextmanager
+def _unpacked(file: io.BufferedReader, path: str) -> Iterator[IO[bytes]]:
+    start = file.peek(4)
+    if start.startswith(b"\x1f\x8b"):
+        with gzip.GzipFile(fileobj=file) as unzipped:
+            yield unzipped  # type: ignore[misc]  # GzipFile is a binary file in all but name
+    elif start.startswith(b"\x28\xb5\x2f\xfd"):
+        import pyarrow as pa
+
+        try:
+            with io.BufferedReader(pa.CompressedInputStream(_KeptOpen(file), "zstd")) as plain:
+                yield plain
+        except OSError as error:
+            raise InputError(f"{path}: damaged zstd file ({error})") from None
+    else:
+        yield file
+
+
 def require_readable(path: str) -> None:
     """Raises InputError for a file that is not there or cannot be opened, before anything is made for it."""
-    if path != "-":
+    if path != "-" and not Path(path).is_fifo():  # what a pipe gives is gone once it is read
         with opened(path):
             pass
 

@@ -27,6 +27,37 @@ class Votes:
     pairs: int
 
 
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How often people's labels are wrong, measured by how often two of them disagree.
+
+    Attributes:
+        pairs, apart: pairs on which the first two people both chose a side, and on which they chose different ones.
+        rate, low, high: probability that a label is wrong, if people err alike on every pair, and its 95% interval.
+    """
+
+    pairs: int
+    apart: int
+    rate: float
+    low: float
+    high: float
+
+
+def measured_noise(found: Sequence[Votes]) -> Noise | None:
+    """The noise that disagreement shows; None where no two people chose a side on the same pair.
+
+    Where both chose a side, P(disagree) = 2 h (1 - h) for people who err alike on every pair with probability h.
+
+    >>> measured_noise([Votes(2, "a", "a", 82), Votes(2, "a", "b", 18)]).rate.__round__(3)
+    0.1
+    """
+    sided = [one for one in found if {one.first, one.second} <= {"a", "b"}]
+    both, apart = sum(one.pairs for one in sided), sum(one.pairs for one in sided if one.first != one.second)
+    if not both:
+        return None
+    return Noise(both, apart, *(_noise(share) for share in (apart / both, *clopper_pearson(apart, both, CONFIDENCE))))
+
+
 def annotator_noise(
     found: Sequence[Votes], alpha: float, ties_are_errors: bool, resolution: Resolution = Resolution.MAJORITY
 ) -> Doubt | None:
@@ -42,13 +73,11 @@ def annotator_noise(
     """
     compared = sum(one.pairs for one in found if one.second)
     disagree = sum(one.pairs for one in found if one.second and one.first != one.second)
-    sided = [one for one in found if {one.first, one.second} <= {"a", "b"}]
-    both, apart = sum(one.pairs for one in sided), sum(one.pairs for one in sided if one.first != one.second)
-    if not apart:
+    seen = measured_noise(found)
+    if seen is None or not seen.apart:
         return None
     votes = [(one.votes, one.pairs) for one in found]
-    low, high = clopper_pearson(apart, both, CONFIDENCE)
-    noise = [_noise(share) for share in (apart / both, low, high)]
+    noise = [seen.rate, seen.low, seen.high]
     floor = [contradicted(votes, h, ties_are_errors, resolution) for h in noise]
     if floor[2] < alpha:
         return None
@@ -62,7 +91,8 @@ def annotator_noise(
         f"reach in truth, unless on pairs where people agree more, and alpha {alpha:g} {reach}. More people a pair, or "
         "clearer instructions, help.",
         {
-            "compared": compared, "disagree": disagree, "both_chose_a_side": both, "of_these_disagree": apart,
+            "compared": compared, "disagree": disagree,
+            "both_chose_a_side": seen.pairs, "of_these_disagree": seen.apart,
             "noise": noise[0], "noise_interval": noise[1:],
             "contradicted": floor[0], "contradicted_interval": floor[1:],
         },

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from curator.combining import Panel
 from curator.conformal import Guarantee, exact
-from curator.errors import InputError
 from curator.pairing import Pairing
 from curator.rubric import Rubric
 from curator.signals import Signal
@@ -188,6 +188,7 @@ class Wanted:
         only: "auto" or "human"; None: both.
         min_strength: rows of which the stated or calibrated preference is weaker are left out.
         where: a condition in SQL over the columns of the view `example`.
+        margin: what the column `margin` for reward models holds: "target", the log-odds of p_target, or "strength".
     """
 
     to: str = "trl"
@@ -196,6 +197,15 @@ class Wanted:
     only: str | None = None
     min_strength: float = 0.0
     where: str | None = None
+    margin: str = "target"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.test < 1:
+            raise ValueError(f"the test split is a share of the prompts, at least 0 and below 1, not {self.test}")
+        if not 0 <= self.min_strength < math.inf:
+            raise ValueError(f"the least strength is a number from 0 up, not {self.min_strength}")
+        if self.only not in {None, "auto", "human"} or self.margin not in {"target", "strength"}:
+            raise ValueError(f"no such choice: {self.only or ''} {self.margin}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,18 +240,3 @@ class LabelOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.audit <= 1:
             raise ValueError(f"audit is a share of the accepted pairs between 0 and 1, not {self.audit}")
-
-
-def default_out(raw: str) -> Path:
-    """The output folder of a raw file: its name without suffixes, and `.curated`.
-
-    Raises:
-        InputError: the rows come from standard input, which has no name.
-    """
-    if raw == "-":
-        raise InputError("rows from standard input have no file name to go by: give --out DIR")
-    path = PurePath(raw)
-    stem = path.name
-    for suffix in (".gz", ".jsonl", ".json"):
-        stem = stem.removesuffix(suffix)
-    return Path(path.with_name(f"{stem or 'raw'}.curated"))

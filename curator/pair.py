@@ -141,6 +141,10 @@ class Candidates:
     file: str = ""
     line: int = 0
 
+    @property
+    def prompt_id(self) -> str:
+        return content_id(*(part for message in self.prompt for part in message.parts))
+
 
 @dataclass(frozen=True, slots=True)
 class Judgment:

@@ -12,14 +12,14 @@ import orjson
 
 from curator import __version__
 from curator.errors import Interrupted, StoreError
-from curator.exports.card import dataset_card
-from curator.exports.trl import write_dataset
 from curator.files import require_dataset_folder, require_readable, whole_file
 from curator.options import LabelOptions, Rule
 from curator.progress import Progress
+from curator.sources import require_source
 from curator.steps.agreeing import Groups, folder_names
 from curator.steps.deciding import Decided, decide, latest_rule
 from curator.steps.explaining import Explained, explain, writer_of
+from curator.steps.exporting import export_all, export_dataset
 from curator.steps.ingesting import Ingested, ingest
 from curator.steps.judging import Asked, judge_input, template_for
 from curator.steps.queueing import keep_readers, require_imported, write_queue
@@ -30,7 +30,6 @@ from curator.steps.unchanged import LastRun
 from curator.store import Store, open_store, views
 from curator.store.agreement import keep_only
 from curator.store.audits import draw_audit
-from curator.store.dataset import dataset, dataset_counts
 from curator.store.judgments import add_judge, latest_judge
 from curator.store.labels import draw_for_calibration, drawn_without_label
 
@@ -43,8 +42,10 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         CuratorError: see `curator.errors`.
     """
     start = time.monotonic()
-    for path in filter(None, (options.raw, options.calibration, *(judge.log for judge in options.judges))):
-        require_readable(path)
+    for source in filter(None, (options.raw, options.calibration)):
+        require_source(source)
+    for log in filter(None, (judge.log for judge in options.judges)):
+        require_readable(log)
     if options.rationale:
         writer_of(options)
     last = LastRun(options, [template_for(judge).digest for judge in options.judges if not judge.log])
@@ -70,7 +71,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         draw_audit(store, options.audit)
         explained = explain(store, options, progress) if options.rationale else None
         result = _result(store, decided, found, asked, explained, time.monotonic() - start)
-        export_dataset(store, result, options.out / "dataset")
+        export_all(store, result, options)
         write_queue(store, options.out / "queue.jsonl", options.order)
         write_result(options.out / "run.json", result)
         views.add_run(store, __version__, "label", result)
@@ -139,16 +140,11 @@ def group_datasets(store: Store, groups: Groups, folder: Path) -> list[Result]:
         with store.undone():
             annotators = keep_only(store, groups[name])
             result = decision_result(store, decide(store, judge, rule))
-            export_dataset(store, {**result, "annotator_group": {"name": name, "annotators": annotators}}, out)
+            group = {**result, "annotator_group": {"name": name, "annotators": annotators}}
+            result["dataset"] = export_dataset(store, group, out)["rows"]
         kept = ("calibration", "threshold", "pool", "accepted", "coverage", "promise", "dataset", "labels_missing")
         made.append({"group": name, "annotators": annotators, "out": str(out), **{key: result[key] for key in kept}})
     return made
-
-
-def export_dataset(store: Store, result: Result, folder: Path) -> None:
-    """Write the training data set and its card."""
-    rows = dataset_counts(store)
-    write_dataset(folder, dataset(store), sum(rows.values()), lambda *sizes: dataset_card(result, rows, *sizes))
 
 
 def write_result(path: Path, result: Result) -> None:

@@ -268,4 +268,4 @@ def prompt_from_json(text: str) -> tuple[Message, ...]:
 def message(turn: Mapping[str, Any]) -> Message:
     """A message of an object with `role`, `content` and perhaps more."""
     more = {key: turn[key] for key in sorted(turn) if key not in {"role", "content"} and turn[key] is not None}
-    return Message(turn["role"], turn["content"] or "", _dump(more) if more else "")
+    return Message(turn["role"], turn.get("content") or "", _dump(more) if more else "")

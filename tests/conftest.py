@@ -63,6 +63,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
+def without_votes(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of real pairs with its own label, which need not be what most of its votes say."""
+    return {key: value for key, value in row.items() if key != "annotators"}
+
+
 def pairs(count: int, labelled: int = 0, *, same_prompt: bool = False) -> list[dict[str, Any]]:
     """Made-up rows whose better response is a for even numbers; the first `labelled` say so."""
     return [

@@ -36,7 +36,8 @@ def result(**changes: Any) -> dict[str, Any]:
     """The object of `run.json` of a made-up run."""
     judge = {"judge_id": "0" * 32, "name": "judge-14b", "engine": "sglang", "bias": BIAS,
              "sided": 300, "right": 245, "accuracy": 245 / 300, "auroc": 0.77, "coverage": 421 / 600}  # fmt: skip
-    alone = {**judge, "read": 900, "judged": 890, "tokens": 1_234_567, "cached_tokens": 800_000}
+    alone = {**judge, "template": "chat, hash ab12", "read": 900, "judged": 890,
+             "tokens": 1_234_567, "cached_tokens": 800_000}  # fmt: skip
     return {
         "pairs": 900, "judged": 890, "failed": 10, "failures": {"the server said <i>no</i>": 7, "too long": 3},
         "judge_ties": 0, "doubts": [], "score": "bpe", "group_by": None, "groups": None, "panel": None, "audit": None,
@@ -46,6 +47,8 @@ def result(**changes: Any) -> dict[str, Any]:
         "guarantee": "fdr", "alpha": 0.1, "delta": 0.1, "ties": "error", "votes": "majority",
         "threshold": {"bpe": 0.596, "log_odds": 0.925}, "pool": 600, "accepted": 421, "abstained": 179,
         "coverage": 421 / 600, "labels_missing": None, "labelled": 310, "dataset": {"auto": 421, "human": 305},
+        "exports": [{"folder": "dataset", "to": "trl", "rows": {"auto": 421, "human": 305}, "splits": {"train": 726},
+                     "left_out": {"same responses again": 2}}],
         "queue": {"tasks": 179, "calibration_draw": 0, "audit": 0, "again": 0, "another": 0, "answers": 179},
         "judge": {**judge, "demonstration": False, "settings": {}, "details": {}}, "judges": [alone],
         "promise": PROMISE, "tokens": 1_234_567, "cached_tokens": 800_000,
@@ -61,7 +64,7 @@ def result(**changes: Any) -> dict[str, Any]:
 def full_result(**changes: Any) -> dict[str, Any]:
     """A result of several judges, with groups, a cascade, an audit and doubts."""
     judges = [
-        {"judge_id": f"{i}" * 32, "name": f"judge {i} <em>&</em>", "engine": "sglang",
+        {"judge_id": f"{i}" * 32, "name": f"judge {i} <em>&</em>", "engine": "sglang", "template": "chat, hash ab12",
          "sided": 300, "right": 250, "accuracy": 0.8 + i / 50,
          "auroc": 0.71 + i / 100, "coverage": 0.5 + i / 10, "bias": BIAS, "tokens": 1_000_000,
          "cached_tokens": 620_000, "read": 900, "judged": 900 - i}

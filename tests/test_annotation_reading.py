@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from curator.annotation import reading
 from curator.annotation.reading import read_rows
 from curator.annotation.registry import read_answers
 from curator.errors import InputError
 from curator.files import Row
+from curator.sources import array, table
 
 
 def rows(folder: Path, data: bytes | str, name: str = "export") -> list[Any]:
@@ -66,7 +66,7 @@ def test_nothing_in_it(tmp_path: Path, data: bytes) -> None:
 )  # fmt: skip
 def test_broken_arrays(tmp_path: Path, data: bytes, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if "longer" in message:
-        monkeypatch.setattr(reading, "MAX_LINE", 100_000)
+        monkeypatch.setattr(array, "MAX_LINE", 100_000)
     tracemalloc.start()
     found = rows(tmp_path, b"[" + data)
     peak = tracemalloc.get_traced_memory()[1]
@@ -145,7 +145,7 @@ def test_every_line_is_in_one_row_or_reject(alphabet: str) -> None:
     """However the quotation marks stand; and 200 kB of little else take no long time."""
     rng = random.Random(alphabet)
     text = "".join(rng.choice(alphabet) for _ in range(200_000))
-    found = list(reading._records(enumerate(io.StringIO(text, newline="\n"), 1), ","))
+    found = list(table.records(enumerate(io.StringIO(text, newline="\n"), 1), ","))
     assert "".join(taken for _, taken, _ in found) == text
     assert any(isinstance(cells, list) for _, _, cells in found)
 

@@ -143,7 +143,7 @@ def test_usage(raw: Path, cli: Cli, arguments: list[str], says: str) -> None:
     ("arguments", "says"),
     [
         (["missing.jsonl"], "No such file"),
-        (["."], "directory"),
+        ([str(ROOT / "recipes" / "templates")], "no file in it is named as one of rows"),
         (["{raw}", "--recipe", "nonsense"], "no recipe is named 'nonsense'; there are: code, dpo, h"),
         (["{raw}", "--template", "nonsense"], "no template is named 'nonsense'; there are: chat, chat_ties, c"),
         (["{raw}", "--input-format", "nonsense"], "there are: pair, chosen_rejected"),
@@ -341,7 +341,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         raw = write_rows(tmp_path / f"{count}.jsonl", rows)
         code = (
             "from curator.formats.read import read; from curator.sources import source_rows\n"
-            "from curator.options import Reading\n"
+            "from curator.options import Reading; from pathlib import Path\n"
             f"assert sum(1 for _ in read(source_rows({str(raw)!r}), Reading())) == {count}\n"
             "status = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())\n"
             "print(status['VmHWM'].split()[0])"

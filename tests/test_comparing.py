@@ -15,7 +15,7 @@ from curator.intervals import clopper_pearson
 from curator.quality import auprc, auroc, ece
 from curator.store import open_store
 from curator.store.looks import add_look, earlier_looks
-from tests.conftest import Cli, judgments, pairs, read_rows, write_rows
+from tests.conftest import Cli, judgments, pairs, read_rows, without_votes, write_rows
 
 LEVELS = (0.95, 0.9, 0.8, 0.7, 0.6)
 
@@ -206,7 +206,7 @@ def test_what_cannot_be_compared(cli: Cli, tmp_path: Path) -> None:
 
 def labelled(path: Path, to: Path, count: int) -> Path:
     """Real pairs, a random draw of which keeps its label."""
-    rows = read_rows(path)
+    rows = [without_votes(row) for row in read_rows(path)]
     Random(0).shuffle(rows)
     return write_rows(to, ({**one, "label": one["label"] if i < count else None} for i, one in enumerate(rows)))
 

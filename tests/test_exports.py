@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from curator.exports.trl import SCHEMA, write_dataset
+from curator.exports.base import Facts
+from curator.exports.registry import EXPORTS
+from curator.exports.trl import SCHEMA
+from curator.exports.writing import write_export
+from curator.options import Wanted
 from tests.conftest import Cli, judgments, pairs, write_rows
+from tests.exported import batches, example
 
 
 @pytest.fixture
@@ -85,24 +89,28 @@ def test_an_empty_data_set_keeps_its_types(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_shards_hold_every_row_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curator.exports.trl.SHARD_ROWS", 10)
-    turn = [{"role": "user", "content": "q"}]
-    rows = [
-        {"prompt": turn, "chosen": turn, "rejected": turn, "pair_id": str(i), "p_chosen": None, "bpe": 0.1,
-         "label_source": "auto"} for i in range(37)
-    ]  # fmt: skip
-    batches = pa.Table.from_pylist(rows, schema=SCHEMA).to_batches(max_chunksize=7)
-    write_dataset(tmp_path / "d", batches, 37, lambda size, held: f"{size}")
+    monkeypatch.setattr("curator.exports.writing.SHARD_ROWS", 10)
+    monkeypatch.setattr("curator.exports.writing.GROUP_ROWS", 4)
+    rows = [example(i, split="test" if i % 10 == 3 else "train") for i in range(41)]
+    written = write_export(
+        tmp_path / "d", EXPORTS["trl"], batches(rows, 7), Wanted(test=0.1), Facts(), lambda found: f"{found.size}"
+    )
+    assert written.splits == {"train": 37, "test": 4}
     files = sorted((tmp_path / "d" / "data").iterdir())
-    assert [file.name for file in files] == [f"train-0000{i}-of-00004.parquet" for i in range(4)]
-    found = [row["pair_id"] for file in files for row in pq.read_table(file).to_pylist()]
-    assert found == [str(i) for i in range(37)]
+    names = [f"train-0000{i}-of-00004.parquet" for i in range(4)]
+    assert [file.name for file in files] == ["test-00000-of-00001.parquet", *names]
+    found = [[row["pair_id"] for row in pq.read_table(file).to_pylist()] for file in files]
+    assert [int(pair, 16) for pair in found[0]] == [3, 13, 23, 33]
+    assert [int(pair, 16) for part in found[1:] for pair in part] == [i for i in range(41) if i % 10 != 3]
+    assert [len(part) for part in found[1:]] == [10, 10, 10, 7]
+    groups = pq.ParquetFile(files[1]).metadata
+    assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [4, 4, 2]
     assert int((tmp_path / "d" / "README.md").read_text()) == sum(file.stat().st_size for file in files)
 
 
 def test_equal_stores_give_equal_bytes(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the pieces in which DuckDB hands out the rows, and whichever thread is first."""
-    monkeypatch.setattr("curator.exports.trl.GROUP_ROWS", 1_000)
+    monkeypatch.setattr("curator.exports.writing.GROUP_ROWS", 1_000)
     raw = write_rows(tmp_path / "raw.jsonl", pairs(30_000, labelled=20_000))
     log = write_rows(tmp_path / "log.jsonl", judgments(30_000))
     assert cli("label", raw, "--judgments", log) == 0

@@ -18,7 +18,12 @@ from hypothesis import strategies as st
 
 from curator import files
 from curator.errors import CuratorError, InputError
-from curator.files import Reject, Row, read_rows, whole_file, whole_folder, write_json_lines
+from curator.files import Meter, Reject, Row, json_lines, opened, whole_file, whole_folder, write_json_lines
+
+
+def read_rows(path: str, meter: Meter | None = None) -> Iterator[Row | Reject]:
+    with opened(path, meter) as file:
+        yield from json_lines(file, path)
 
 
 def write(folder: Path, data: bytes, name: str = "raw.jsonl") -> str:
@@ -172,7 +177,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [LINES, gzip.compress(LINES)], ids=["plain", "gzip"])
 def test_standard_input(data: bytes) -> None:
-    code = "from curator.files import read_rows\nfor row in read_rows('-'): print(row.file, row.line, row.values)"
+    code = "from curator.sources import source_rows\nfor row in source_rows('-'): print(row.file, row.line, row.values)"
     done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
     assert done.stdout.decode().splitlines() == ["stdin 1 {'a': 1}", "stdin 2 {'a': 2}"]
 

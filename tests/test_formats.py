@@ -194,10 +194,16 @@ def test_detection() -> None:
     assert detect(PAIR, "f").name == "pair"
     assert detect({**PAIR, "extra": 1, "chosen": ""}, "f").name == "pair"
     assert detect(CHOSEN, "f").name == "chosen_rejected"
-    with pytest.raises(InputError, match=r"f: no known format has the fields x, y.*Formats: pair .*chosen_rejected"):
+    with pytest.raises(
+        InputError, match=r"f: no known format has the fields x, y\. Formats: pair, chosen_rejected, .*--map"
+    ):
         detect({"x": 1, "y": 2}, "f")
     with pytest.raises(InputError, match="none"):
         detect({}, "f")
+    with pytest.raises(
+        InputError, match=r"has the fields prompt, response_a\. The nearest, pair, also needs response_b\."
+    ):
+        detect({"prompt": "why?", "response_a": "because"}, "f")
     with pytest.raises(InputError, match="fit pair and chosen_rejected; say which with --input-format"):
         detect({**PAIR, **CHOSEN}, "f")
 
@@ -205,7 +211,7 @@ def test_detection() -> None:
 def test_detection_shows_few_of_many_fields() -> None:
     with pytest.raises(InputError) as raised:
         detect({f"field{i}": 0 for i in range(5000)}, "f")
-    assert len(str(raised.value)) < 1000
+    assert len(str(raised.value)) < 3000
 
 
 def test_ambiguous_rows_by_name(tmp_path: Path) -> None:
@@ -256,7 +262,7 @@ _LINE = st.one_of(_ROW, _ANY).map(json.dumps) | st.text(max_size=8).map(
 )
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS))
+@pytest.mark.parametrize("name", ["pair", "chosen_rejected"])
 @given(lines=st.lists(_LINE, max_size=6))
 def test_rows_in_are_pairs_and_rejects(name: str, tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
     path = tmp_path_factory.getbasetemp() / f"{name}.jsonl"

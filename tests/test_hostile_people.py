@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from curator.annotation.base import annotator_name
 from curator.annotation.registry import TOOLS
+from curator.names import annotator_name
 from tests.conftest import Cli, read_rows, write_rows
 from tests.hostile import HUGE, TEXTS
 

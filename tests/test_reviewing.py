@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from curator.annotation.base import Task, annotator_name
+from curator.annotation.base import Task
 from curator.cli.main import run
 from curator.errors import StoreLocked
+from curator.names import annotator_name
 from curator.options import QueueOrder
 from curator.pair import Verdict
 from curator.steps import reviewing

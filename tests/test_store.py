@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from curator.conformal import Guarantee, calibrate
 from curator.errors import StoreError, StoreLocked, StoreVersionError
 from curator.judges.recorded import READING
+from curator.options import Wanted
 from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict, Vote, first_by_hash
 from curator.store import Store, connection, open_store, views
-from curator.store.dataset import dataset
+from curator.store.dataset import dataset, examples
 from curator.store.decisions import GroupCalibration, add_calibration, earlier_tries, judged_pairs
 from curator.store.doubts import find_calibrating, outgrown_draw, refused
 from curator.store.judgments import add_judge, add_judgments, find_pending, pending_questions
@@ -574,8 +575,8 @@ def test_any_text_goes_in_and_comes_out(store: Store) -> None:
     replace_input(store, [("pool", rows)])
     tasks = [row for _, lines in task_lines(store) for row in map(json.loads, lines.to_pybytes().splitlines())]
     assert tasks == [], "labelled pairs are no tasks"
-    found = [row for batch in dataset(store) for row in batch.to_pylist()]
-    assert [row["chosen"][0]["content"] for row in found] == [text + "a" for text in texts]
+    found = [row for batch in dataset(store, examples(store, Wanted())) for row in batch.to_pylist()]
+    assert [row["response_a"] for row in found] == [text + "a" for text in texts]
     assert [row["prompt"][0]["content"] for row in found] == texts
 
 

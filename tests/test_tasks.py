@@ -19,7 +19,7 @@ import pytest
 from curator.cli import main
 from curator.combining import Panel
 from curator.conformal import exact
-from curator.options import QueueOrder, Rule, Ties
+from curator.options import QueueOrder, Rule, Ties, Wanted
 from curator.pair import JudgeInfo, Judgment, Message, Order, Origin, Pair, Verdict, Vote
 from curator.resources import first_error
 from curator.steps.auditing import audit_result
@@ -30,7 +30,7 @@ from curator.store import Store, open_store
 from curator.store import tasks as stored
 from curator.store.agreement import keep_only
 from curator.store.audits import ask_again, audited, draw_audit, rechecked, waiting_again
-from curator.store.dataset import dataset
+from curator.store.dataset import dataset, examples
 from curator.store.doubts import find_calibrating, refused, votes
 from curator.store.judgments import add_judge, add_judgments
 from curator.store.labels import Label, add_labels, draw_for_calibration, drawn_without_label
@@ -586,7 +586,9 @@ def test_both_bad_is_kept_and_counts_as_a_tie(store: Store) -> None:
     for view in ("label", "first_label", "blind_label"):
         found = dict(store.rows(f"SELECT pair_id, verdict FROM {view}"))
         assert [found[pair_id] for pair_id in (one, two, three)] == ["tie"] * 3, view
-    assert not {one, two, three} & {row["pair_id"] for batch in dataset(store) for row in batch.to_pylist()}
+    assert not {one, two, three} & {
+        row["pair_id"] for batch in dataset(store, examples(store, Wanted())) for row in batch.to_pylist()
+    }
     assert not {one, two, three} & set(ids(store))
     assert counts(store)["labelled"] == SEEN + 3
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,20 +21,7 @@ CHOICES = {
 }
 """What a person can say of a task, by name, and how a tool words it. Sides are those shown, not responses a and b."""
 
-NAME_MOST = 100
-"""Characters of the longest name of an annotator."""
-
 QUESTION = "Which response is better?"
-
-
-def annotator_name(name: str) -> str:
-    """A name as it is stored, wherever it comes from: one line, no control characters, no spaces at its ends, not long.
-
-    >>> annotator_name("  Anna\\t\\u202e Lee ")
-    'Anna Lee'
-    """
-    kept = "".join(c if c.isprintable() else " " for c in unicodedata.normalize("NFC", name))
-    return " ".join(kept.split())[:NAME_MOST].strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from curator.annotation import argilla, html, jsonl, label_studio, prodigy, sheet
-from curator.annotation.base import Answer, Tool, annotator_name
+from curator.annotation.base import Answer, Tool
 from curator.annotation.reading import read_rows
 from curator.files import Reject
+from curator.names import annotator_name
 
 TOOLS: dict[str, Tool] = {
     tool.name: tool for tool in (html.TOOL, sheet.TOOL, jsonl.TOOL, prodigy.TOOL, argilla.TOOL, label_studio.TOOL)

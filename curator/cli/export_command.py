@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,31 +12,36 @@ from curator.cli import options
 
 @click.command("export")
 @options.db
-@click.option("--to", type=click.Choice(["trl"]), default="trl", show_default=True, help="For which trainer.")
+@options.wanted
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
+@options.about
 @options.as_json
-def command(db: Path, to: str, out: Path, as_json: bool) -> None:
-    """Write the training data set again, from the latest decisions.
+def command(db: Path, out: Path, as_json: bool, **values: Any) -> None:
+    """Write the training data set, from the latest decisions, in the form that a trainer reads.
+
+    Each form comes with a card and, where it is for one trainer, a configuration for it. The same two responses to a
+    prompt are one example, whichever was a.
 
     \b
-    Example:
+    Examples:
       curator export --db raw.curated/curator.duckdb --to trl --out dataset
+      curator export --db raw.curated/curator.duckdb --to trl-reward --split 0.1 --out reward
+      curator export --db raw.curated/curator.duckdb --to axolotl --only human --out axolotl
     """
-    from curator import pipeline
-    from curator.cli.summary import print_json
+    from curator.cli.summary import export_line, print_json
     from curator.errors import InputError
     from curator.files import require_dataset_folder
+    from curator.steps.exporting import export_dataset
     from curator.store import open_store, views
-    from curator.store.dataset import dataset_counts
 
+    about = options.about_choice(values)
     require_dataset_folder(out)
     with open_store(db, create=False) as store:
         latest = views.latest_run(store)
         if latest is None:
             raise InputError(f"{db}: nothing is decided yet; run `curator label` first")
-        pipeline.export_dataset(store, latest, out)
-        rows = dataset_counts(store)
+        made = export_dataset(store, latest, out, options.wanted_choice(values), about)
     if as_json:
-        print_json({"out": str(out), "to": to, **rows})
+        print_json({"out": str(out), **made.pop("rows"), **made})
     else:
-        click.echo(f"{out}: {rows['auto']:,} auto labels, {rows['human']:,} human labels")
+        click.echo(f"{out}: {export_line(made)}")

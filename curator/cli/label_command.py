@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from curator.cli import options
+from curator.cli import judge_options, options
 from curator.cli.configuring import Configured, recipe, recipe_exports
 from curator.cli.options import option
 
@@ -22,7 +22,7 @@ from curator.cli.options import option
 @options.queue_order
 @options.annotators
 @option("--calibration", metavar="FILE", help="Labelled pairs from elsewhere, a random sample of the same kind.")
-@options.judge
+@judge_options.judge
 @option("--ray", metavar="ADDRESS", help="Ask the servers of --judge-url from the nodes of this Ray cluster.")
 @option("--judgments", metavar="FILE", multiple=True, help="A log of judgments to use as a judge; may be repeated.")
 @option("--judge", metavar="NAME", multiple=True, help="Whose judgments of that log; each of several is a judge.")
@@ -30,6 +30,7 @@ from curator.cli.options import option
 @option("--rationale", is_flag=True, help="Have the judge write why, about each accepted pair, once that is decided.")
 @option("--probe/--no-probe", default=True, show_default=True, help="Try the judge on built-in pairs first.")
 @options.reading
+@options.export
 @option("--limit", type=click.IntRange(1), help="Read only so many rows.")
 @option("--strict", is_flag=True, help="Stop at the first bad row.")
 @options.as_json
@@ -39,22 +40,31 @@ def command(**values: Any) -> int:
     The judge: servers (--judge-url), a model to serve (--judge-model), a log (--judgments), else the small embedded
     demonstration judge. Several of these judge together: each reads every pair, and the mean of their log-odds counts.
 
-    RAW is a JSON Lines file, plain or gzip, or - for standard input, with rows of prompt, response_a, response_b and
-    perhaps label (a, b, tie), or of prompt, chosen, rejected. Labelled rows calibrate the judge: they must be a random
-    sample. The same command again asks the judge only what is new.
+    RAW is a file (JSON Lines, a JSON array, CSV, TSV, Parquet, Arrow, Feather; text may be packed by gzip or zstd), a
+    folder of such files, a pattern in quotes, - for standard input, or a data set of the Hugging Face hub:
+    hf://datasets/ORG/NAME, or ORG/NAME where nothing here is called so, with @REVISION, :CONFIG and #SPLIT behind it
+    where needed (pip install 'preference-curator[hub]'; a token is read from HF_TOKEN).
+
+    Its rows have prompt, response_a, response_b and perhaps label (a, b, tie), or prompt, chosen, rejected. Labelled
+    rows calibrate the judge: they must be a random sample. The same command again asks the judge only what is new.
 
     \b
     Examples:
       curator label raw.jsonl
+      curator label hf://datasets/org/name#train --limit 1000
+      curator label 'part-*.parquet' --out labelled
       curator label raw.jsonl --judge-url http://127.0.0.1:30000 --alpha 0.05
       curator label raw.jsonl --judgments log.jsonl --judge gpt-4
+      curator label mine.jsonl --map prompt=question --map a=left --map b=right --map label=pick --label-value 1=a
       curator label raw.jsonl --judge-model small --judge-model large --cascade 0.95 --group-by domain
+      curator label raw.jsonl --judge-url http://127.0.0.1:30000 --export trl-reward --export axolotl
     """
     from curator import pipeline
     from curator.cli.main import NO_THRESHOLD, OK, SOME_UNJUDGED
     from curator.cli.summary import print_json, summary
-    from curator.options import LabelOptions, QueueOrder, default_out
+    from curator.options import LabelOptions, QueueOrder, Wanted
     from curator.progress import Terminal, clean
+    from curator.sources import default_out
 
     if values["ray"] and not values["judge_url"]:
         raise click.UsageError("--ray asks running servers: name them with --judge-url")
@@ -64,18 +74,18 @@ def command(**values: Any) -> int:
         out=out,
         db=values["db"] or out / "curator.duckdb",
         rule=options.rule_choice(values),
-        judges=options.judge_choices(values),
+        judges=judge_options.judge_choices(values),
         panel=options.panel_choice(values),
         calibration=values["calibration"],
         reading=options.reading_choice(values),
         limit=values["limit"],
         strict=values["strict"],
         audit=values["audit"],
-        exports=recipe_exports(),
         order=QueueOrder(values["order"]),
         annotators=values["annotators_per_pair"],
         overlap=values["overlap"],
         rationale=values["rationale"],
+        exports=tuple(Wanted(to) for to in dict.fromkeys(values["export"])) or recipe_exports(),
     )
     result = pipeline.label(chosen, Terminal())
     if values["as_json"]:

@@ -23,6 +23,7 @@ COMMANDS = {
     "import": "Bring people's labels back in.",
     "calibrate": "Set the threshold anew from stored judgments and labels.",
     "export": "Write the training data set again.",
+    "push": "Send a data set to the hub: says what would go, and sends it only when told to.",
     "queue": "Write the tasks for people again.",
     "report": "Write the report again: what was promised, in numbers and pictures.",
     "status": "Say what the store holds and what was promised.",

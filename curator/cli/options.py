@@ -10,8 +10,6 @@ from typing import Any
 
 import click
 
-from curator.cli.configuring import RECIPE, was_given
-
 Command = Callable[..., Any]
 
 
@@ -62,17 +60,6 @@ class Edge(click.ParamType["float | str"]):
             return Number(0.5, 1, min_open=True).convert(value, param, ctx)
         except click.BadParameter:
             self.fail(f"{value!r} is neither a probability over 0.5, up to 1, nor fit", param, ctx)
-
-
-class RubricFile(click.ParamType[Any]):
-    """A rubric by name or path; a recipe may hold the rubric itself."""
-
-    name = "rubric"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from curator.recipes import load_rubric
-
-        return load_rubric(value) if isinstance(value, (str, dict)) else value
 
 
 def option(name: str, *also: str, **settings: Any) -> Callable[[Command], Command]:
@@ -188,24 +175,90 @@ def keep_annotators(store: Any, annotators: int | None, share: float | None) -> 
         raise click.UsageError(str(error)) from None
 
 
+about = together(
+    option("--license", metavar="NAME", help="License of the data, as the hub spells it: cc-by-4.0, other, ..."),
+    option("--language", "languages", metavar="CODE", multiple=True, help="A language of the data: en, de, ..."),
+    option("--pretty-name", metavar="TEXT", help="A title for the data set."),
+)
+
+
+def about_choice(values: dict[str, Any]) -> Any:
+    """The `About` of parsed options."""
+    from curator.exports.card import About
+
+    try:
+        return About(values["license"], values["languages"], values["pretty_name"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
 reading = together(
     option("--input-format", metavar="NAME", help="Format of RAW, where its fields do not tell."),
     click.option(
         "--map", "fields", metavar="NAME=FIELD", multiple=True,
-        help="Read a table of your own: which field is prompt, a, b, and perhaps label, id, annotator, ...",
+        help="Read a table of your own: which field is prompt, a, b and perhaps label, or chosen and rejected; perhaps "
+        "id, system, annotator, strength. FIELD may be a path: question.text, answers.0.",
     ),
     click.option(
         "--label-value", "label_values", metavar="VALUE=VERDICT", multiple=True,
         help="What a value of the mapped label means: a, b, tie, both_bad or skip.",
     ),
-    option("--criterion", metavar="NAME", help="Which verdict is meant, where rows have several."),
+    option(
+        "--criterion", metavar="NAME",
+        help="Which verdict is meant, where rows have several (PKU-SafeRLHF: better, safer).",
+    ),
     option(
         "--pairs", "pairing", metavar="POLICY", default="all", show_default=True,
-        help="Which responses are compared where a prompt has more than two.",
+        help="Which responses are compared where a prompt has more than two: all; adjacent (neighbours by score, or in "
+        "the file); best-worst (by score); random:K (K pairs a prompt); tournament (some rounds, drawn beforehand).",
     ),
     option("--pairs-seed", default="0", show_default=True, help="Seed of what --pairs leaves to chance."),
     option("--ignore-labels", is_flag=True, help="Take no labels from the rows: judge them as if they had none."),
 )  # fmt: skip
+
+
+EXPORTS = (
+    "trl", "trl-implicit", "trl-reward", "trl-kto", "openrlhf", "axolotl", "llamafactory", "parquet", "jsonl",
+    "ranking",
+)  # fmt: skip
+"""The names of `curator.exports.registry`, which loads more than a list of options may."""
+
+export = option(
+    "--export", "export", type=click.Choice(EXPORTS), multiple=True,
+    help="Write the data set in this form too, to OUT/exports; may be repeated.",
+)  # fmt: skip
+
+wanted = together(
+    click.option("--to", type=click.Choice(EXPORTS), default="trl", show_default=True, help="For which trainer."),
+    option(
+        "--columns", type=click.Choice(["all", "minimal"]), default="all", show_default=True,
+        help="minimal: only the columns that the trainer reads.",
+    ),
+    option(
+        "--split", type=Number(0, 1, max_open=True), default=0.0, show_default=True, metavar="SHARE",
+        help="Share of the prompts that make a test split, which shares no prompt with the other.",
+    ),
+    option(
+        "--min-strength", type=Number(0), default=0.0, show_default=True, metavar="STRENGTH",
+        help="Leave out weaker preferences: by the strength that the raw file states, in its unit, else by the "
+        "log-odds of p_target (1.1: 3 to 1).",
+    ),
+    option("--only", type=click.Choice(["auto", "human"]), help="Only labels of the judge, or only those of people."),
+    option(
+        "--margin", type=click.Choice(["target", "strength"]), default="target", show_default=True,
+        help="The margin column for reward models: log-odds of p_target, or the strength that the raw file states.",
+    ),
+)  # fmt: skip
+
+
+def wanted_choice(values: dict[str, Any]) -> Any:
+    """The `Wanted` of parsed options."""
+    from curator.options import Wanted
+
+    return Wanted(
+        values["to"], values["columns"] == "minimal", values["split"], values["only"], values["min_strength"],
+        margin=values["margin"],
+    )  # fmt: skip
 
 
 def reading_choice(values: dict[str, Any]) -> Any:
@@ -231,84 +284,6 @@ def _assignment(text: str) -> tuple[str, str]:
     if not separator or not name or not value:
         raise ValueError(f"{text!r}: write it as NAME=VALUE")
     return name, value
-
-
-rubric = option(
-    "--rubric", type=RubricFile(), metavar="NAME|FILE",
-    help="Criteria to judge by, in place of the template's own; `curator recipes --rubrics` lists some.",
-)  # fmt: skip
-
-judge = together(
-    option(
-        "--judge-url", metavar="URL", multiple=True,
-        help="A running SGLang server; repeat it for more servers of one model, or of several: each model is a judge.",
-    ),
-    option(
-        "--judge-model", metavar="NAME", multiple=True,
-        help="A model to serve with SGLang on this machine for this run; repeat it for several, one after another.",
-    ),
-    option(
-        "--template", metavar="NAME|FILE", multiple=True,
-        help="Judge template; each of several makes another judge.  [default: chat; embedded: completion]",
-    ),
-    rubric,
-    option("--tokenizer", metavar="NAME|DIR", help="The judge's tokenizer, if the server's own cannot be read here."),
-    option(
-        "--on-overlong", type=click.Choice(["truncate", "abstain"]), default="truncate", show_default=True,
-        help="A pair longer than the judge's context: cut its texts in the middle, visibly, or leave it to people.",
-    ),
-    option("--batch", type=click.IntRange(1, 4096), help="Prompts a request.  [default: 16; embedded: 8]"),
-    option("--in-flight", type=click.IntRange(1, 1024), help="Requests in flight a server.  [default: what it bears]"),
-    option("--retry-seconds", type=Number(0), default=120.0, show_default=True, help="How long to retry."),
-    option("--sglang-python", metavar="FILE", help="Python that has SGLang, for --judge-model.  [default: this one]"),
-    option("--sglang-args", default="", metavar="FLAGS", help="More flags for the server of --judge-model."),
-)  # fmt: skip
-
-
-def judge_choices(values: dict[str, Any]) -> Any:
-    """The `JudgeChoice`s of parsed options, or of the recipe where the options name no judge."""
-    from curator.options import judge_choices
-
-    common = {
-        "tokenizer": values["tokenizer"],
-        "on_overlong": values["on_overlong"],
-        "probe": values.get("probe", True),
-        "ray": values.get("ray"),
-        "batch": values["batch"],
-        "in_flight": values["in_flight"],
-        "retry_seconds": values["retry_seconds"],
-        "sglang_python": values["sglang_python"],
-        "sglang_arguments": values["sglang_args"],
-        "rubric": values["rubric"],
-    }
-    urls, models, logs = values["judge_url"], values["judge_model"], values.get("judgments", ())
-    ctx = click.get_current_context()
-    listed = ctx.meta[RECIPE].judges() if RECIPE in ctx.meta else []
-    if listed and not (urls or models or logs):
-        if values.get("judge"):
-            raise click.UsageError("--judge says whose judgments of --judgments; the recipe lists its own judges")
-        return _listed_judges(ctx, listed, values["template"], common)
-    if logs and not (urls or models) and was_given(ctx, "rubric"):
-        raise click.UsageError("--rubric is for a judge that is asked: those of --judgments have judged already")
-    try:
-        return judge_choices(urls, models, logs, values.get("judge", ()), values["template"], **common)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
-def _listed_judges(ctx: click.Context, listed: list[dict[str, Any]], templates: Any, common: dict[str, Any]) -> Any:
-    """The judges of a recipe; what each says of itself goes before what the recipe says for all."""
-    from curator.options import JudgeChoice, by_criterion
-
-    found = []
-    for judge in listed:
-        own = {name: value for name, value in judge.items() if not was_given(ctx, name)}
-        if "log" in own:
-            found.append(JudgeChoice(**{**common, "rubric": None, **own}))
-        else:
-            each = [own.pop("template")] if "template" in own else templates or [None]
-            found += [JudgeChoice(**{**common, **own, "template": template}) for template in each]
-    return by_criterion(found)
 
 
 def panel_choice(values: dict[str, Any]) -> Any:

@@ -37,7 +37,7 @@ def command(
       curator review --db raw.curated/curator.duckdb
       curator review --db raw.curated/curator.duckdb --annotator anna
     """
-    from curator.annotation.base import annotator_name
+    from curator.names import annotator_name
     from curator.options import QueueOrder
     from curator.progress import clean
     from curator.review.server import serve

@@ -34,7 +34,7 @@ def _responses(result: dict[str, Any], made: str) -> str:
     found = result["responses"]
     if found is None:
         return made
-    same = f", {found['identical']:,} pairs of one text left out" if found["identical"] else ""
+    same = f"; repeated texts: {found['identical']:,}" if found["identical"] else ""
     used = (
         f"{result['rows'] - result['rejected']:,} with {found['responses']:,} responses to {found['prompts']:,} prompts"
     )
@@ -193,6 +193,7 @@ def summary(result: dict[str, Any], out: Path, db: Path, order: str = "uncertain
         "",
         f"dataset      {out / 'dataset'}: {result['dataset']['auto']:,} auto labels, "
         f"{result['dataset']['human']:,} human labels",
+        *_export_lines(result, out),
         f"queue        {out / 'queue.jsonl'}: {queue}",
         f"report       {out / 'report.html'}",
     ]
@@ -203,6 +204,31 @@ def summary(result: dict[str, Any], out: Path, db: Path, order: str = "uncertain
         lines.append(f"rejects      {out / 'rejects.jsonl'}: {result['rejected']:,} rows, with reasons")
     lines += ["", *_next(result, db)]
     return "\n".join(lines)
+
+
+def _export_lines(result: dict[str, Any], out: Path) -> list[str]:
+    """What is not in the data set, and what was written beside it."""
+    first, *others = result["exports"]
+    lines = wrapped("", f"left out: {left_out(first)}") if first["left_out"] else []
+    for one in others:
+        lines.append(f"export       {out / one['folder']}: {export_line(one)}")
+    return lines
+
+
+def export_line(export: dict[str, Any]) -> str:
+    """What an export holds, and what it leaves out."""
+    rows = export["rows"]
+    text = f"{rows['auto']:,} auto labels, {rows['human']:,} human labels"
+    if export["to"] == "ranking":
+        text = f"{export['splits']['train']:,} prompts with all responses in order, of which nothing is promised"
+    if "test" in export["splits"]:
+        text += f" ({export['splits']['train']:,} rows to train on, {export['splits']['test']:,} to test)"
+    return text + (f"; left out: {left_out(export)}" if export["left_out"] else "")
+
+
+def left_out(export: dict[str, Any]) -> str:
+    """What an export leaves out, by reason."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in export["left_out"].items())
 
 
 def _next(result: dict[str, Any], db: Path) -> list[str]:

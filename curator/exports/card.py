@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import yaml
 
 from curator.intervals import audit_sentence
+
+PICTURE = "risk-and-coverage.svg"
+"""Name of the picture beside the card."""
+
+TAG, DEMONSTRATION = "preference-curator", "demonstration-judge"
+"""Tags that say who made a data set, and that its auto labels are those of a demonstration judge."""
 
 _SIZES = (
     (1_000, "n<1K"),
@@ -14,81 +24,209 @@ _SIZES = (
     (100_000, "10K<n<100K"),
     (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
 )
 
-_COLUMNS = (
-    ("prompt", "the conversation, as messages; the last one is answered"),
-    ("chosen", "the preferred response, as one assistant message"),
-    ("rejected", "the other response"),
-    ("pair_id", "content hash of prompt and responses"),
-    ("p_chosen", "the judge's probability that `chosen` is better, averaged over both orders; null where it gave none"),
-    ("bpe", "bidirectional preference entropy in nats, 0 (sure) to 0.693 (no preference)"),
-    ("label_source", "`human` or `auto`"),
-)
+_START = "---\n"
 
 
-def dataset_card(result: dict[str, Any], rows: dict[str, int], size: int, held: int) -> str:
-    """The card as Markdown with the YAML header that the hub and `datasets` read.
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A split of a data set.
+
+    Attributes:
+        rows: how many rows it has.
+        held: their bytes in memory.
+    """
+
+    rows: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a data set holds.
+
+    Attributes:
+        schema: its columns.
+        meanings: what each column means, in words.
+        splits: by name; the files of each are `data/<name>-*`.
+        size: bytes of the files.
+        sources: rows by label source, "auto" and "human".
+    """
+
+    schema: pa.Schema
+    meanings: Mapping[str, str]
+    splits: Mapping[str, Split]
+    size: int
+    sources: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What only the owner of the data can say of it.
+
+    Attributes:
+        license: as the hub spells it (apache-2.0, cc-by-4.0, other, ...).
+        languages: codes (en, de, ...).
+        pretty_name: a title.
+
+    Raises:
+        ValueError: one of them is not of that form.
+    """
+
+    license: str | None = None
+    languages: tuple[str, ...] = ()
+    pretty_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", self.license):
+            raise ValueError(f"a license is written as the hub does, such as apache-2.0 or cc-by-4.0: {self.license!r}")
+        for language in self.languages:
+            if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", language):
+                raise ValueError(f"a language is a code such as en or de: {language!r}")
+        if self.pretty_name is not None and not (self.pretty_name.strip() and self.pretty_name.isprintable()):
+            raise ValueError("a name is one line of text")
+
+
+def dataset_card(
+    result: Mapping[str, Any], contents: Contents, about: About | None = None, picture: str | None = None
+) -> str:
+    """The card as Markdown with the YAML header that the hub and `datasets` read. Equal arguments give equal cards.
 
     Args:
         result: the object of `run.json`; only what does not change between equal runs is used.
-        rows: number of rows by label source.
-        size: bytes of the Parquet files.
-        held: bytes of the rows in memory.
+        contents: what the data set holds.
+        about: what its owner says of it.
+        picture: what the picture beside the card shows, in words; None: there is none.
+
+    Raises:
+        ValueError: a column has a type that a card has no name for.
     """
-    return f"---\n{yaml.safe_dump(_header(sum(rows.values()), size, held), sort_keys=False)}---\n\n" + _body(
-        result, rows
+    return _joined(
+        _header(contents, about or About(), result["judge"]["demonstration"] and contents.sources.get("auto", 0) > 0),
+        _body(result, contents, picture),
     )
 
 
-def _header(count: int, size: int, held: int) -> dict[str, Any]:
-    types = {"p_chosen": "float64", "bpe": "float64"}
-    features = [_feature(name, types.get(name, "string")) for name, _ in _COLUMNS]
+def read_card(text: str) -> tuple[dict[str, Any], str]:
+    """The header and the body of a card.
+
+    Raises:
+        ValueError: it has no header.
+    """
+    if not text.startswith(_START) or (end := text.find(f"\n{_START}")) < 0:
+        raise ValueError("has no YAML header")
+    try:
+        header = yaml.safe_load(text[len(_START) : end + 1])
+    except yaml.YAMLError:
+        raise ValueError("has a header that is not YAML") from None
+    if not isinstance(header, dict):
+        raise ValueError("has a header that is not YAML")
+    return header, text[end + 1 + len(_START) :]
+
+
+def described(card: str, about: About) -> str:
+    """A card to which is added what its owner says of the data.
+
+    Raises:
+        ValueError: the card has no header.
+    """
+    header, body = read_card(card)
+    return _joined({**_owner(about), **{k: v for k, v in header.items() if k not in _owner(about)}}, body)
+
+
+def _joined(header: Mapping[str, Any], body: str) -> str:
+    dumped = yaml.safe_dump(dict(header), sort_keys=False, allow_unicode=True)
+    return f"{_START}{dumped}{_START}{body}"
+
+
+def _owner(about: About) -> dict[str, Any]:
+    said = {"license": about.license, "language": list(about.languages), "pretty_name": about.pretty_name}
+    return {name: value for name, value in said.items() if value}
+
+
+def _header(contents: Contents, about: About, demonstration: bool) -> dict[str, Any]:
+    count = sum(split.rows for split in contents.splits.values())
+    held = sum(split.held for split in contents.splits.values())
     return {
-        "pretty_name": "Preference pairs labelled with curator",
-        "tags": ["preference", "dpo", "trl", "curator"],
-        "size_categories": [next((name for most, name in _SIZES if count < most), "n>10M")],
+        **_owner(about),
+        "pretty_name": about.pretty_name or "Preference pairs labelled with curator",
+        "tags": ["preference", "dpo", "trl", TAG, *([DEMONSTRATION] if demonstration else [])],
+        "size_categories": [next((name for most, name in _SIZES if count < most), "100M<n<1B")],
         "dataset_info": {
-            "features": features,
-            "splits": [{"name": "train", "num_bytes": held, "num_examples": count}],
-            "download_size": size,
+            "features": [_feature(field) for field in contents.schema],
+            "splits": [
+                {"name": name, "num_bytes": split.held, "num_examples": split.rows}
+                for name, split in contents.splits.items()
+            ],
+            "download_size": contents.size,
             "dataset_size": held,
         },
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": name, "path": f"data/{name}-*"} for name in contents.splits],
+            }
+        ],
     }
 
 
-def _feature(name: str, dtype: str) -> dict[str, Any]:
-    if name in {"prompt", "chosen", "rejected"}:
-        return {"name": name, "list": [{"name": "role", "dtype": "string"}, {"name": "content", "dtype": "string"}]}
-    return {"name": name, "dtype": dtype}
+_KNOWN = (
+    pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating,
+    pa.types.is_null,
+)  # fmt: skip
+
+_NAMES = {"double": "float64", "float": "float32", "halffloat": "float16"}
+"""Arrow's names of types for which the hub has others."""
 
 
-def _body(result: dict[str, Any], rows: dict[str, int]) -> str:
+def _feature(field: pa.Field) -> dict[str, Any]:
+    """A column in the hub's notation."""
+    return {"name": field.name, **_type(field.type)}
+
+
+def _type(kind: pa.DataType) -> dict[str, Any]:
+    for word, is_list in (("list", pa.types.is_list), ("large_list", pa.types.is_large_list)):
+        if is_list(kind):
+            inner = _type(kind.value_type)
+            # What has nothing but a type, or but fields, stands there without saying so.
+            return {word: inner.get("dtype", inner.get("struct", inner))}
+    if pa.types.is_struct(kind):
+        return {"struct": [_feature(field) for field in kind]}
+    if not any(known(kind) for known in _KNOWN):
+        raise ValueError(f"a card has no name for the type {kind}")
+    return {"dtype": _NAMES.get(str(kind), str(kind))}
+
+
+def _body(result: Mapping[str, Any], contents: Contents, picture: str | None) -> str:
     judge, calibration = result["judge"], result["calibration"]
-    columns = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in _COLUMNS)
+    count = sum(split.rows for split in contents.splits.values())
+    auto, human = (contents.sources.get(name, 0) for name in ("auto", "human"))
+    columns = "\n".join(f"| `{name}` | {contents.meanings[name]} |" for name in contents.schema.names)
     demonstration = (
         "\n**The judge is a small demonstration model. Do not train on these auto labels.**\n"
         if judge["demonstration"]
         else ""
     )
     threshold, panel, groups = result["threshold"], result["panel"], _groups(result)
-    several = "" if panel is None else _several(result["judges"], panel)
+    several = _template(result["judges"][0]) if panel is None else _several(result["judges"], panel)
     audit = "" if result.get("audit") is None else f"\n## The audit\n\n{audit_sentence(result['audit'])}\n"
     accepted = (
         "none" if threshold is None else "see the groups" if groups else f"BPE at most {threshold['bpe']:.6g} nats"
     )
-    return f"""# Preference pairs labelled with curator
+    return f"""
+# Preference pairs labelled with curator
 
-{sum(rows.values())} pairs: {rows["auto"]} labelled by a judge, {rows["human"]} by people.
+{count} pairs: {auto} labelled by a judge, {human} by people.
 {demonstration}
 ## The promise
 
-> {result["promise"]}
+> {_escaped(result["promise"])}
 
 {groups}It is about the {result["accepted"]} pairs that the rule accepted out of {result["pool"]}, and about
 agreement with the people who labelled the calibration rows. It says nothing about single pairs, nor about other data.
-{_people(result)}{audit}
+{_people(result)}{_picture(picture)}{audit}
 {_doubts(result["doubts"])}## How the labels were made
 
 | | |
@@ -107,7 +245,41 @@ agreement with the people who labelled the calibration rows. It says nothing abo
 | column | meaning |
 |---|---|
 {columns}
-"""
+
+## What is not promised
+
+{_limits(result, auto, human)}"""
+
+
+def _picture(words: str | None) -> str:
+    return "" if words is None else f"\n![{_escaped(words)}]({PICTURE})\n"
+
+
+def _limits(result: Mapping[str, Any], auto: int, human: int) -> str:
+    """What a reader might take for promised and is not."""
+    said = [
+        "How often people are wrong. A label counts as wrong where it is not the one that these people would give.",
+        "That other judges, prompts or people would agree.",
+        "That no response talks a judge round: what it says is part of what the judge reads.",
+    ]
+    if result["guarantee"] == "scope" and auto:
+        said.append("The error among the auto labels. scope bounds how often a pair is accepted and wrong.")
+    if auto and auto != result["accepted"]:
+        said.append(
+            f"The error among the {auto} auto labels here by themselves. The promise is about all {result['accepted']} "
+            "accepted pairs; those that people have labelled, or that a filter left out, are not among them."
+        )
+    if human:
+        said.append(
+            f"Anything about the {human} labels of people: they are what was said. Pairs that people call equal are no "
+            "rows."
+        )
+    return "".join(f"- {one}\n" for one in said)
+
+
+def _template(judge: Mapping[str, Any]) -> str:
+    """The row of the table about a judge's template, where it has one."""
+    return f"| template | {_cell(judge['template'])} |\n" if judge["template"] else ""
 
 
 _RESOLVED = {
@@ -124,7 +296,7 @@ labels that calibrate, among others, so that it is not exact; no departure was f
 }
 
 
-def _people(result: dict[str, Any]) -> str:
+def _people(result: Mapping[str, Any]) -> str:
     """Whose labels these are, and how several of one pair became one."""
     group = result.get("annotator_group")
     whose = ""
@@ -137,29 +309,30 @@ def _people(result: dict[str, Any]) -> str:
     return whose + _RESOLVED[result["votes"]]
 
 
-def _several(judges: list[dict[str, Any]], panel: dict[str, Any]) -> str:
+def _several(judges: list[dict[str, Any]], panel: Mapping[str, Any]) -> str:
     """Rows of the table about judges that worked together."""
     rows = [
         f"| judge {place} | {_cell(one['name'])} ({one['engine']}), `{one['judge_id']}`: {one['judged']} pairs |\n"
+        f"{_template(one)}"
         for place, one in enumerate(judges, 1)
     ]
     how = f"mean of {panel['combine']}; one that failed: {panel['missing']}{_cascade(panel)}"
     return "".join(rows) + f"| together | {how} |\n"
 
 
-def _cascade(panel: dict[str, Any]) -> str:
+def _cascade(panel: Mapping[str, Any]) -> str:
     if panel["cascade"] is None:
         return ""
     return f"; the next judge reads pairs below {panel['cascade']['edge']:.4g} only"
 
 
-def _groups(result: dict[str, Any]) -> str:
+def _groups(result: Mapping[str, Any]) -> str:
     """The promise of each group, as a table."""
     if result["groups"] is None:
         return ""
     rows = "\n".join(
         f"| {'(all others)' if one['group'] is None else _cell(one['group'])} | {one['n']} | {one['accepted']} of "
-        f"{one['pool']} | {_cell(one['promise'])} |"
+        f"{one['pool']} | {_escaped(one['promise'])} |"
         for one in result["groups"]
     )
     return f"| {_cell(result['group_by'])} | labelled | accepted | promise |\n|---|---|---|---|\n{rows}\n\n"

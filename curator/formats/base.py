@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,16 +29,18 @@ class Format:
     """A shape of raw rows.
 
     Attributes:
-        schema: name of the JSON Schema a row must match.
+        schema: name of the JSON Schema a row must match; "" where `convert` checks it.
         required: fields by which the format is recognised. Where those of one format are among those of another, a row
             that has them all is of the other.
+        also: other sets of fields by which it is recognised.
         convert: makes a pair, or candidates, of a row that matches the schema; raises `BadRow` for what a schema cannot
             say.
         fits: tells formats of the same fields apart, by the values of a first row.
         criteria: names of the verdicts that a row has, where it has several; the user must choose one, or the first
             is meant if `default_criterion`.
         gather: each row has one response, as `Candidates`; those of one prompt belong together.
-        labelled_by: "people", "a model" or "" where rows have no labels; a promise is about agreement with them.
+        labelled_by: "people", "a model" or a mix, in words; "" where rows have no labels. A promise is about agreement
+            with them.
     """
 
     name: str
@@ -49,6 +52,12 @@ class Format:
     default_criterion: bool = False
     gather: bool = False
     labelled_by: str = "people"
+    also: tuple[frozenset[str], ...] = ()
+
+    def known_by(self, keys: Set[str]) -> frozenset[str] | None:
+        """The largest set of fields by which a row with these is recognised; None where there is none."""
+        fitting = [one for one in (self.required, *self.also) if one <= keys]
+        return max(fitting, key=len, default=None)
 
 
 class BadRow(ValueError):
@@ -79,6 +88,11 @@ def source_id(row: Mapping[str, Any], field: str = "id") -> str | None:
 def rest(row: Mapping[str, Any], *used: str) -> dict[str, Any]:
     """The fields that curator does not use, kept as metadata."""
     return {key: value for key, value in row.items() if key not in used}
+
+
+def score(value: object) -> float | None:
+    """A number as a score; None where there is none, or one that is no finite number (Parquet holds NaN)."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def ranked_pair(

@@ -84,6 +84,28 @@ def drawn(name: str, title: str, description: str, height: float, draw: Callable
     return _inline(out.getvalue(), name, title, description)
 
 
+_LIGHT = {
+    "ink": "#1b1f24", "muted": "#59636e", "line": "#d5dae0", "accepted": "#0b66b3", "abstained": "#b45309",
+    "paper": "#ffffff",
+}  # fmt: skip
+"""The colours of the page in its light scheme."""
+
+
+def standalone(picture: Picture) -> bytes:
+    """A figure as an SVG file of its own, on white. Equal figures give equal bytes."""
+    svg = str(picture.svg)
+    for variable, colour in _LIGHT.items():
+        svg = svg.replace(f"var(--{variable})", colour)
+    root = ElementTree.fromstring(svg)  # noqa: S314 - of our own making
+    *_, width, height = root.attrib["viewBox"].split()
+    root.attrib.update({"xmlns": "http://www.w3.org/2000/svg", "width": width, "height": height})
+    root.attrib["font-family"] = "system-ui, sans-serif"
+    paper = ElementTree.Element("rect", width=width, height=height, fill=_LIGHT["paper"])
+    root.insert(2, paper)  # behind everything but the words
+    svg = ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
+    return f"{svg}\n".encode()
+
+
 def _inline(svg: bytes, name: str, title: str, description: str) -> Markup:
     root = ElementTree.fromstring(svg)  # noqa: S314 - Matplotlib wrote it a moment ago
     for parent in root.iter():

@@ -16,9 +16,10 @@ import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from curator.annotation.base import Task, annotator_name
+from curator.annotation.base import Task
 from curator.annotation.page import page, page_task, policy, whole_text
 from curator.errors import CuratorError, InputError
+from curator.names import annotator_name
 from curator.pair import content_id
 from curator.resources import first_error
 from curator.review.guard import add_headers, guard

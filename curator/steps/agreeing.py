@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from curator import __version__
 from curator.agreement import CONFIDENCE, Difference, against, among, count_votes, difference
-from curator.annotation.base import annotator_name
 from curator.errors import InputError
 from curator.intervals import clopper_pearson
+from curator.names import annotator_name
 from curator.options import Votes
 from curator.pair import content_id
 from curator.resources import read_yaml

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curator.annotation.base import Answer, annotator_name
+from curator.annotation.base import Answer
 from curator.annotation.registry import read_by_tool
 from curator.files import Reject, opened, require_readable, shown_name
+from curator.names import annotator_name
 from curator.progress import Progress, one_line
 from curator.steps.sides import other_side, sides, verdict_of
 from curator.store import Store

@@ -20,7 +20,7 @@ from curator.options import LabelOptions
 from curator.pair import Pair
 from curator.progress import Progress, one_line
 from curator.sources import source_rows
-from curator.steps.unchanged import settled, stamp
+from curator.steps.unchanged import all_files, settled, stamp
 from curator.store import Store
 from curator.store.pairs import Added, input_number, replace_input
 
@@ -36,8 +36,8 @@ class Ingested:
 
     Attributes:
         rows: rows of which pairs were made; with `rejected` all there are.
-        responses: where rows hold several responses or one each: how many `prompts`, `responses`, and pairs of
-            `identical` ones, which were not made; else None, and pairs + duplicates = rows.
+        responses: where rows hold several responses or one each: how many `prompts` and `responses` gave pairs, and how
+            many of these are `identical` to another; else None, and pairs + duplicates = rows.
     """
 
     added: Added
@@ -82,9 +82,10 @@ def ingest(store: Store, options: LabelOptions, progress: Progress) -> dict[str,
 
 def _key(options: LabelOptions, paths: list[str]) -> dict[str, Any] | None:
     """All that decides what an input becomes; None where a file might change without showing it."""
-    if (stamps := settled(paths)) is None:
+    files = all_files(*paths)
+    if files is None or (stamps := settled(files)) is None:
         return None
-    read = [list(pair) for pair in zip(paths, stamps, strict=True)]
+    read = [list(pair) for pair in zip(files, stamps, strict=True)]
     return {"version": __version__, "files": read, "reading": str(options.reading), "limit": options.limit}
 
 
@@ -107,6 +108,7 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, 
 
         def pairs(role: str, path: str, advance: Callable[[int, str], None]) -> Iterator[Pair]:
             taken = islice(source_rows(path, meter := Meter()), limit if role == "pool" else None)
+            seen[role].by_score = seen["pool"].by_score  # rows that calibrate are chosen as the others are
             rows = read(taken, options.reading, seen[role])
             shown = False
             for row in _counted(rows, meter, total is not None, advance):
@@ -122,6 +124,8 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, 
                 if not first:
                     first.append(str(row))
                 file.write(orjson.dumps(asdict(row)) + b"\n")
+            if role == "calibration" or not options.calibration:
+                _need_fields(options, seen)
 
         total = None if limit is not None else _size(options)
         with progress.bar("reading", " rows" if total is None else "B", total) as advance:
@@ -130,10 +134,19 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, 
                 sources.append(("calibration", _labelled(pairs("calibration", options.calibration, advance))))
             added = replace_input(store, sources)
     if not added["pool"].pairs:
-        raise InputError(f"{options.raw}: no usable pair in it (JSON Lines is needed). {'; '.join(first)}".rstrip())
+        raise InputError(f"{options.raw}: no usable pair in it. {'; '.join(first)}".rstrip())
     if first:
         progress.say(f"rejected {sum(rejected.values()):,} rows; the first: {first[0]}")
     return {role: _ingested(one, seen[role], rejected[role]) for role, one in added.items()}
+
+
+def _need_fields(options: LabelOptions, seen: dict[str, Seen]) -> None:
+    """Raises InputError if `--map` names a field that no row of any file has."""
+    roles = ("pool", "calibration") if options.calibration else ("pool",)
+    absent = frozenset.intersection(*(seen[role].absent for role in roles))
+    for name, path in options.reading.fields:
+        if path in absent:
+            raise InputError(f"--map {name}={path}: no row has that field")
 
 
 def _ingested(added: Added, seen: Seen, rejected: int) -> Ingested:
@@ -147,19 +160,21 @@ def _example(pair: Pair, form: Format | None) -> str:
     texts = {"prompt": pair.prompt[-1].content, "a": pair.response_a, "b": pair.response_b, "label": said or "none"}
     lines = [f"format {form.name if form else '?'}; the first pair:"]
     lines += [f"  {name:7}{one_line(text, 100)}" for name, text in texts.items()]
+    if form and pair.votes and form.labelled_by not in {"people", ""}:
+        lines.append(f"  the labels were given by {form.labelled_by}: a promise is about agreement with them")
     return "\n".join(lines)
 
 
 def _labelled(pairs: Iterable[Pair]) -> Iterator[Pair]:
     for pair in pairs:
-        if pair.label is None:
+        if not pair.votes:
             raise InputError(f"{pair.file}, line {pair.line}: label is missing; every row of --calibration needs one")
         yield pair
 
 
 def _size(options: LabelOptions) -> int | None:
     """Bytes to be read; None where that is not known beforehand."""
-    stamps = [stamp(path) for path in (options.raw, options.calibration) if path is not None]
+    stamps = [stamp(path) for path in all_files(options.raw, options.calibration) or ["-"]]
     return None if None in stamps else sum(one[0] for one in stamps if one is not None)
 
 

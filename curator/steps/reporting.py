@@ -14,7 +14,7 @@ from curator.conformal import Guarantee
 from curator.errors import InputError, StoreError
 from curator.files import whole_file
 from curator.options import Ties
-from curator.report.drawing import Picture
+from curator.report.drawing import Picture, standalone
 from curator.report.figures import alpha_figure, entropy_figure, orders_figure, reliability_figure
 from curator.report.numbers import ORDER_BINS, entropy_counts, evenly, order_counts, over_alpha, reliability, together
 from curator.report.page import Content, page
@@ -45,6 +45,24 @@ def write_report(store: Store, path: Path) -> int:
     with whole_file(path) as aside:
         aside.write_bytes(text)
     return len(text)
+
+
+def risk_picture(store: Store, result: dict[str, Any]) -> tuple[bytes, str] | None:
+    """Coverage and risk over alpha of the latest decision, as an SVG file, and what it shows in words.
+
+    Args:
+        result: the object of `run.json`, or the part of it that is about the decision.
+
+    Returns:
+        None where nothing is accepted at any alpha, or labels have changed since the decision.
+    """
+    rule = report_rows.latest_rule(store)
+    if rule is None:
+        return None
+    pool = report_rows.pool_scores(store, rule)
+    labelled = _labelled(store, rule, result["judge"]["settings"].get("fit_fraction", 0.0))
+    drawn, _ = _over_alpha(rule, result, labelled, sureness(_numbers(pool["log_odds"])), pool["in_group"].to_numpy())
+    return None if drawn is None else (standalone(drawn), f"{drawn.title}. {drawn.description}")
 
 
 def _content(store: Store, result: dict[str, Any]) -> Content:

@@ -10,6 +10,7 @@ import numpy as np
 from curator.bias import Bias
 from curator.conformal import promise
 from curator.options import Rule, Ties
+from curator.pair import JudgeInfo
 from curator.quality import accuracy, auroc
 from curator.steps.auditing import audit_result
 from curator.steps.changes import before
@@ -134,7 +135,7 @@ def _judges(store: Store, decided: Decided) -> tuple[list[Result], list[tuple[st
         found.append(
             {
                 "judge_id": judge.judge_id, "name": name, "engine": judge.engine,
-                "read": int(np.count_nonzero(read & decided.scored.known.in_pool)),
+                "template": _template(judge), "read": int(np.count_nonzero(read & decided.scored.known.in_pool)),
                 "judged": int(np.count_nonzero(~np.isnan(own) & decided.scored.known.in_pool)),
                 **{**_quality(alone, decided), **({} if read.all() else {"coverage": None})},
                 "bias": bias.figures(), "failures": dict(replies.failures[:10]),
@@ -142,6 +143,12 @@ def _judges(store: Store, decided: Decided) -> tuple[list[Result], list[tuple[st
             }
         )  # fmt: skip
     return found, biases
+
+
+def _template(judge: JudgeInfo) -> str | None:
+    """Name and hash of what a judge is asked with; None: it was asked elsewhere."""
+    digest = judge.settings.get("template_digest")
+    return None if digest is None else f"{judge.settings.get('template')}, hash {digest}"
 
 
 def _answers(decided: Decided) -> list[Answers]:

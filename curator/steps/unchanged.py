@@ -20,6 +20,7 @@ from curator import __version__
 from curator.files import whole_file
 from curator.options import LabelOptions
 from curator.pair import content_id
+from curator.sources import source_files
 
 SETTLED_SECONDS = 2.0
 """A file changed less long ago may be changed once more without its times showing it: its stamp is not trusted."""
@@ -46,6 +47,12 @@ def settled(paths: Iterable[str]) -> list[Stamp] | None:
     return found if len(found) == len(stamps) else None
 
 
+def all_files(*sources: str | None) -> list[str] | None:
+    """The files of sources, where all are files on this machine's disk. A folder is the files in it."""
+    found = [source_files(source) for source in sources if source is not None]
+    return None if None in found else [path for files in found if files is not None for path in files]
+
+
 class LastRun:
     """What the latest run into an output folder was asked, what it read, and what it left behind.
 
@@ -58,13 +65,12 @@ class LastRun:
         """Note what is asked, and the files as they are before anything is read."""
         # As a hash: addresses and flags of servers may hold credentials.
         asked = content_id(orjson.dumps(asdict(options), default=str).decode())
-        logs = [judge.log for judge in options.judges]
-        self._read = [path for path in (options.raw, options.calibration, *logs) if path is not None]
+        self._read = all_files(options.raw, options.calibration, *(judge.log for judge in options.judges))
         self._now = {
             "version": __version__,
             "asked": asked,
             "templates": list(template_digests),
-            "read": settled(self._read),
+            "read": self._settled(),
         }
         self._options, self._path = options, options.out / ".last-run.json"
         self._store: Stamp | None = None
@@ -93,15 +99,15 @@ class LastRun:
     def finish(self) -> None:
         """Keep what this run was asked, read and left; nothing where any of it has changed meanwhile."""
         read, left = self._now["read"], self._left()
-        if (
-            read is None
-            or read != settled(self._read)
-            or left is None
-            or left.get(str(self._options.db)) != self._store
-        ):
+        if read is None or read != self._settled() or left is None or left.get(str(self._options.db)) != self._store:
             return
         with whole_file(self._path) as aside:
             aside.write_bytes(orjson.dumps({**self._now, "left": left}))
+
+    def _settled(self) -> list[list[Any]] | None:
+        if self._read is None or (stamps := settled(self._read)) is None:
+            return None
+        return [list(pair) for pair in zip(self._read, stamps, strict=True)]
 
     def _left(self) -> dict[str, Stamp] | None:
         """The stamps of the store and of everything written; None where the store is not at rest."""
@@ -109,5 +115,6 @@ class LastRun:
         if db.with_name(f"{db.name}.wal").exists():
             return None
         written = [out / name for name in ("run.json", "report.html", "queue.jsonl", "rejects.jsonl")]
-        stamps = {str(path): stamp(path) for path in (db, *written, *sorted((out / "dataset").rglob("*")))}
+        written += [path for name in ("dataset", "exports") for path in sorted((out / name).rglob("*"))]
+        stamps = {str(path): stamp(path) for path in (db, *written)}
         return {path: one for path, one in stamps.items() if one is not None}

@@ -2,68 +2,192 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from curator.options import Wanted
+from curator.pair import content_id
+from curator.prompts import prompt_from_json
 from curator.store.connection import Store
 
-_FINAL = """
-    SELECT pair_id, coalesce(l.verdict, d.label) = 'a' AS a_chosen, l.verdict IS NOT NULL AS human
+_SAID = """
+    SELECT pair.rowid AS place, pair_id, prompt_id, coalesce(l.verdict, d.label) AS verdict,
+           l.verdict IS NOT NULL AS human
     FROM input LEFT JOIN (SELECT pair_id, verdict FROM label WHERE verdict <> 'skip') l USING (pair_id)
          LEFT JOIN (SELECT pair_id, label FROM decision WHERE label IS NOT NULL) d USING (pair_id)
-    WHERE role = 'pool' AND coalesce(l.verdict, d.label) IN ('a', 'b')
+         JOIN pair USING (pair_id)
+    WHERE role = 'pool' AND coalesce(l.verdict, d.label) IS NOT NULL
 """
-"""The pairs of the data set: people's verdicts first of all, then accepted auto labels."""
+"""What is said of each pair: people's verdicts first of all, then accepted auto labels."""
 
-_DATASET = ["prompt", "chosen", "rejected", "pair_id", "p_chosen", "bpe", "label_source"]
+_TWINS = """
+    WITH shared AS (SELECT prompt_id FROM said GROUP BY prompt_id HAVING count(*) > 1), keyed AS (
+        SELECT said.*, md5_number(response_a) AS a, md5_number(response_b) AS b
+        FROM said SEMI JOIN shared USING (prompt_id) JOIN pair USING (pair_id)
+    ), twin AS (
+        SELECT place, human, least(a, b) AS low, greatest(a, b) AS high, prompt_id,
+               CASE verdict WHEN 'a' THEN a WHEN 'b' THEN b ELSE 0 END AS winner,
+               bool_or(human) OVER (PARTITION BY prompt_id, low, high) AS asked
+        FROM keyed QUALIFY count(*) OVER (PARTITION BY prompt_id, low, high) > 1
+    )
+    SELECT place, winners > 1 AS contradicts FROM (
+        SELECT place, count(DISTINCT winner) FILTER (human = asked) OVER same AS winners,
+               row_number() OVER (PARTITION BY prompt_id, low, high ORDER BY human DESC, place) AS number
+        FROM twin WINDOW same AS (PARTITION BY prompt_id, low, high)
+    ) WHERE winners > 1 OR number > 1
+"""
+"""Of pairs with the same prompt and the same two responses on swapped sides: those that are not to be examples.
+
+The first stays, or the first that people said something of; where these contradict each other, none."""
 
 
-def dataset(store: Store, batch: int = 10_000) -> Iterator[pa.RecordBatch]:
-    """Rows of the training data set, in the order in which the store came to know the pairs.
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What will be exported.
+
+    Attributes:
+        tools: whether any example has a list of tools.
+        left_out: labelled pairs that are no examples, by reason.
+    """
+
+    tools: bool
+    left_out: dict[str, int]
+
+
+def examples(store: Store, wanted: Wanted, slope: float | None = None) -> Examples:
+    """Make the table `example`: every pair that goes into an export, without its texts.
+
+    Args:
+        slope: of the line through 0 from the judge's log-odds to calibrated ones; None: there is none.
+    """
+    left_out = _said(store)
+    store.rows(
+        """CREATE OR REPLACE TEMP TABLE example AS
+        WITH voted AS (
+            SELECT pair_id, count(*) AS votes,
+                   count(*) FILTER (verdict = 'a') AS a, count(*) FILTER (verdict = 'b') AS b,
+                   list_sort(list(strength) FILTER (verdict = 'a' AND strength IS NOT NULL)) AS strength_a,
+                   list_sort(list(strength) FILTER (verdict = 'b' AND strength IS NOT NULL)) AS strength_b
+            FROM last_word WHERE verdict <> 'skip' GROUP BY pair_id
+        )
+        SELECT place, pair_id, prompt_id, verdict, verdict = 'a' AS a_chosen,
+               if(human, 'human', 'auto') AS label_source,
+               if(verdict = 'a', s.p_a, s.p_b) AS p_chosen, s.bpe,
+               if(human, ((if(verdict = 'a', a, b) + (votes - a - b) / 2) + 0.5) / (votes + 1),
+                         1 / (1 + exp(-$slope::DOUBLE * abs(s.log_odds)))) AS p_target,
+               list_avg(if(verdict = 'a', strength_a, strength_b)) AS strength
+        FROM said LEFT JOIN score s USING (pair_id) LEFT JOIN voted USING (pair_id)
+        WHERE verdict IN ('a', 'b') ORDER BY place""",
+        {"slope": slope},
+    )
+    if wanted.only is not None:
+        left_out |= _leave_out(store, f"not {wanted.only}", f"label_source <> '{wanted.only}'")
+    if wanted.min_strength:
+        margin = "ln(p_target / (1 - p_target))"
+        left_out |= _leave_out(
+            store, "weak", f"coalesce(strength, {margin}, -1) < {float(wanted.min_strength)!r}::DOUBLE"
+        )
+    tools = store.count(
+        """SELECT count(*) FROM pair SEMI JOIN example USING (pair_id)
+        WHERE contains(metadata, '"tools"') AND json_type(metadata, '$.tools') = 'ARRAY'"""
+    )
+    return Examples(tools > 0, left_out)
+
+
+def dataset_counts(store: Store) -> dict[str, int]:
+    """Rows of the whole data set by label source."""
+    _said(store)
+    human, rows = store.one("SELECT count(*) FILTER (human), count(*) FROM said WHERE verdict IN ('a', 'b')")
+    return {"auto": rows - human, "human": human}
+
+
+def _said(store: Store) -> dict[str, int]:
+    """Make the table `said`, in which no two responses to a prompt stand twice; how many were taken out, by reason."""
+    store.rows(f"CREATE OR REPLACE TEMP TABLE said AS {_SAID}")
+    store.rows(f"CREATE OR REPLACE TEMP TABLE twin AS {_TWINS}")
+    contradicting, twins = store.one("SELECT count(*) FILTER (contradicts), count(*) FROM twin")
+    if twins:
+        store.rows("DELETE FROM said WHERE place IN (SELECT place FROM twin)")
+    found = {"contradict each other": contradicting, "same responses again": twins - contradicting}
+    return {reason: count for reason, count in found.items() if count}
+
+
+def _leave_out(store: Store, reason: str, condition: str) -> dict[str, int]:
+    count = store.count(f"SELECT count(*) FROM example WHERE {condition}")
+    if count:
+        store.rows(f"DELETE FROM example WHERE {condition}")
+    return {reason: count} if count else {}
+
+
+def dataset(store: Store, found: Examples, test: float = 0.0, batch: int = 10_000) -> Iterator[pa.RecordBatch]:
+    """The rows of the table `example`, in the order in which the store came to know the pairs.
 
     Nothing that holds text is sorted or joined: the texts are read once from end to end, and what was decided about
     them, in the same order, beside them.
 
+    Args:
+        test: share of the prompts whose rows are of the split "test".
+
     Yields:
-        Batches with prompt, chosen, rejected (messages), pair_id, p_chosen, bpe, label_source.
+        Batches with prompt (messages of role, content, and more: a JSON object of other fields, or null), response_a,
+        response_b, metadata (a JSON object), tools (a JSON list, or null), file, line, the columns of `example`,
+        rationale (null) and split.
     """
-    store.rows(
-        f"""CREATE OR REPLACE TEMP TABLE final AS
-        SELECT pair.rowid AS place, a_chosen, if(a_chosen, s.p_a, s.p_b) AS p_chosen, s.bpe,
-               if(human, 'human', 'auto') AS label_source
-        FROM ({_FINAL}) JOIN pair USING (pair_id) LEFT JOIN score s USING (pair_id) ORDER BY place"""
-    )
-    first, last = store.one("SELECT coalesce(min(place), 0), coalesce(max(place), -1) FROM final")
+    first, last = store.one("SELECT coalesce(min(place), 0), coalesce(max(place), -1) FROM example")
+    tools = """if(json_type(metadata, '$.tools') = 'ARRAY', metadata->'$.tools', NULL)::VARCHAR"""
     texts = store.stream(
-        f"""SELECT rowid AS place, prompt::JSON::STRUCT("role" VARCHAR, content VARCHAR)[] AS prompt,
-                   response_a, response_b, pair_id
+        f"""SELECT rowid AS place, prompt,
+                   json_transform(prompt, '[{{"role": "VARCHAR", "content": "VARCHAR"}}]') AS messages,
+                   response_a, response_b, metadata, {tools if found.tools else "NULL::VARCHAR"} AS tools, file, line
         FROM pair WHERE rowid BETWEEN {first:d} AND {last:d}""",
         batch,
     )
+    seed = store.seed
     for rows in texts:
         places = rows["place"].to_numpy()
         if not places.size:
             continue
         decided = store.arrow(
-            "SELECT * FROM final WHERE place BETWEEN ? AND ? ORDER BY place", [int(places[0]), int(places[-1])]
-        )
+            "SELECT * FROM example WHERE place BETWEEN ? AND ? ORDER BY place", [int(places[0]), int(places[-1])]
+        ).combine_chunks()
         kept = rows.take(pa.array(np.searchsorted(places, decided["place"].to_numpy())))
-        prompt, a, b, pair_id = (kept.column(name) for name in ("prompt", "response_a", "response_b", "pair_id"))
-        a_chosen, p_chosen, bpe, source = (column.combine_chunks() for column in decided.columns[1:])
-        chosen, rejected = _answers(pc.if_else(a_chosen, a, b)), _answers(pc.if_else(a_chosen, b, a))
-        yield pa.record_batch([prompt, chosen, rejected, pair_id, p_chosen, bpe, source], names=_DATASET)
+        columns = {name: decided[name].combine_chunks() for name in decided.column_names if name != "place"}
+        columns |= {name: kept[name] for name in ("response_a", "response_b", "metadata", "tools", "file", "line")}
+        columns["prompt"] = _with_more(kept["prompt"], kept["messages"])
+        columns["rationale"] = pa.nulls(kept.num_rows, pa.string())
+        columns["split"] = _split(kept["messages"], seed, test)
+        yield pa.record_batch(columns)
 
 
-def _answers(content: pa.Array) -> pa.Array:
-    """Each text as a conversation of one assistant message."""
-    messages = pa.StructArray.from_arrays([pa.repeat("assistant", len(content)), content], ["role", "content"])
-    return pa.ListArray.from_arrays(pa.array(np.arange(len(content) + 1, dtype=np.int32)), messages)
+def _with_more(text: pa.Array, messages: pa.ListArray) -> pa.ListArray:
+    """Messages with all their fields. A quotation mark inside JSON text has a backslash before it: `", "` stands once
+    in a message of role and content, and more often in one that has more."""
+    offsets: NDArray[np.int32] = messages.offsets.to_numpy() - messages.offsets[0].as_py()
+    flat = messages.flatten()
+    more = pa.nulls(len(flat), pa.string())
+    if odd := np.flatnonzero(pc.count_substring(text, '", "').to_numpy() != np.diff(offsets)).tolist():
+        fields: list[str | None] = [None] * len(flat)
+        for row in odd:
+            for place, turn in enumerate(prompt_from_json(text[row].as_py()), offsets[row]):
+                fields[place] = turn.more or None
+        more = pa.array(fields, pa.string())
+    turns = pa.StructArray.from_arrays([flat.field(0), flat.field(1), more], ["role", "content", "more"])
+    return pa.ListArray.from_arrays(pa.array(offsets), turns)
 
 
-def dataset_counts(store: Store) -> dict[str, int]:
-    """Rows of the data set by label source."""
-    human, rows = store.one(f"SELECT count(*) FILTER (human), count(*) FROM ({_FINAL})")
-    return {"auto": rows - human, "human": human}
+def _split(messages: pa.ListArray, seed: str, share: float) -> pa.Array:
+    """Train or test, by a hash of the prompt; prompts that differ in case and white space only go the same way."""
+    if not share:
+        return pa.repeat("train", len(messages))
+    names = []
+    for prompt in messages.to_pylist():
+        texts = [" ".join(text.casefold().split()) for turn in prompt for text in (turn["role"], turn["content"])]
+        digest = hashlib.md5(f"{content_id(*texts)}{seed}split".encode(), usedforsecurity=False).digest()
+        names.append("test" if int.from_bytes(digest[:8], "big") < share * 2**64 else "train")
+    return pa.array(names, pa.string())

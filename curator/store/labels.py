@@ -156,13 +156,14 @@ def add_labels(store: Store, labels: Sequence[Label]) -> AddedLabels:
 def add_row_labels(store: Store, rows: str) -> int:
     """Add the labels that came with the rows of a file; returns how many are new or changed.
 
-    Each further row of one pair in a file is another vote. A label of a pair that was decided about before, or labelled
-    for review or audit, is a review label whatever file it comes with, unless the pair was drawn or has calibrated:
-    with a threshold or without one, the queue that people saw began with the hard pairs.
+    Each further row of one pair in a file is another vote, but of somebody who is named the last one counts. A label of
+    a pair that was decided about before, or labelled for review or audit, is a review label whatever file it comes
+    with, unless the pair was drawn or has calibrated: with a threshold or without one, the queue that people saw began
+    with the hard pairs.
 
     Args:
-        rows: a table of (position, vote, pair_id, verdict, annotator, strength): votes of one row are numbered, and an
-            annotator that the row does not name is called as its file is.
+        rows: a table of (position, vote, pair_id, verdict, annotator, strength, named): votes of one row are numbered,
+            and an annotator that the row does not name is called as its file is.
     """
     routed = """(pair_id IN (SELECT pair_id FROM decision)
              OR pair_id IN (SELECT pair_id FROM human_label WHERE origin <> 'calibration'))
@@ -172,12 +173,13 @@ def add_row_labels(store: Store, rows: str) -> int:
         added, _ = _add(
             store,
             f"""SELECT row_number() OVER (ORDER BY position, vote) AS number, pair_id,
-                       if(again = 1, annotator, annotator || '#' || again) AS annotator, verdict, strength,
+                       if(named OR again = 1, annotator, annotator || '#' || again) AS annotator, verdict, strength,
                        CASE WHEN {routed} THEN 'review' ELSE 'calibration' END AS origin,
                        true AS blind, NULL::TEXT AS left_side, NULL::TEXT AS note, NULL::DOUBLE AS seconds,
                        NULL::TIMESTAMPTZ AS said_at, 0 AS after_number
-            FROM (SELECT *, row_number() OVER (PARTITION BY pair_id, annotator ORDER BY position, vote) AS again
-                  FROM {rows})""",
+            FROM (SELECT *, row_number() OVER said AS again FROM {rows}
+                  WINDOW said AS (PARTITION BY pair_id, annotator ORDER BY position, vote)
+                  QUALIFY NOT named OR lead(vote) OVER said IS NULL)""",
         )
     return added
 

@@ -199,8 +199,10 @@ MIGRATIONS: tuple[str, ...] = (
         ) WHERE verdict <> 'withdrawn';
     CREATE VIEW latest_label AS          -- the latest of each annotator
         SELECT * FROM word QUALIFY row_number() OVER (PARTITION BY pair_id, annotator ORDER BY number DESC) = 1;
-    CREATE VIEW label AS                 -- one verdict a pair; of a pair that came back, what was said then
-        {_verdict(_LAST)};
+    CREATE VIEW last_word AS             -- what counts of each annotator; of a pair that came back, what was said then
+        {_LAST};
+    CREATE VIEW label AS                 -- one verdict a pair
+        {_verdict("SELECT * FROM last_word")};
     CREATE VIEW first_label AS           -- one verdict a pair, from what was said before anybody doubted it
         {_verdict(_FIRST)};
     CREATE VIEW blind_label AS           -- of these, from people who had not been shown what the judge says

@@ -32,7 +32,7 @@ _PAIRS = pa.schema([(name, pa.int64() if name == "line" else pa.string()) for na
 _VOTES = pa.schema(
     [
         ("position", pa.int64()), ("vote", pa.int64()), ("pair_id", pa.string()), ("verdict", pa.string()),
-        ("annotator", pa.string()), ("strength", pa.float64()),
+        ("annotator", pa.string()), ("strength", pa.float64()), ("named", pa.bool_()),
     ]
 )  # fmt: skip
 
@@ -80,7 +80,7 @@ def _add(store: Store, role: str, pairs: Iterable[Pair]) -> Added:
     start, stored = store.count("SELECT count(*) FROM input_row"), store.count("SELECT count(*) FROM pair")
     store.rows(
         """CREATE OR REPLACE TEMP TABLE row_label (
-            position BIGINT, vote BIGINT, pair_id TEXT, verdict TEXT, annotator TEXT, strength DOUBLE)"""
+            position BIGINT, vote BIGINT, pair_id TEXT, verdict TEXT, annotator TEXT, strength DOUBLE, named BOOLEAN)"""
     )
     store.rows("CREATE OR REPLACE TEMP TABLE other_fields (position BIGINT, pair_id TEXT, metadata TEXT)")
     known, position = _Known(store), start
@@ -117,8 +117,9 @@ def _chunks(pairs: Iterable[Pair]) -> Iterator[tuple[pa.Table, pa.Table]]:
         metadata = orjson.dumps(pair.metadata).decode()
         pair_id = content_id(prompt_id, a, b)
         for number, vote in enumerate(pair.votes):
-            annotator = vote.annotator or PurePath(pair.file).name
-            votes.append((len(rows), number, pair_id, vote.verdict, annotator, vote.strength))
+            file = PurePath(pair.file).name
+            annotator = vote.annotator or file
+            votes.append((len(rows), number, pair_id, vote.verdict, annotator, vote.strength, annotator != file))
         rows.append((pair_id, prompt_id, prompt_text, a, b, metadata, pair.file, pair.line, pair.source_id))
         size += len(prompt_text) + len(a) + len(b) + len(metadata)
         if len(rows) >= CHUNK_ROWS or size >= CHUNK_CHARACTERS:

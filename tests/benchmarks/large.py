@@ -153,14 +153,14 @@ def decide(folder: Path) -> float:
 
 
 def export(folder: Path) -> dict[str, float]:
-    from curator import pipeline
+    from curator.steps.exporting import export_dataset
     from curator.store import open_store, views
 
     chosen = options(folder)
     with open_store(chosen.db) as store:
         result = views.latest_run(store)
         assert result is not None
-        seconds = timed(lambda: pipeline.export_dataset(store, result, chosen.out / "dataset"))
+        seconds = timed(lambda: export_dataset(store, result, chosen.out / "dataset"))
     return {"seconds": seconds, "rows": float(sum(result["dataset"].values()))}
 
 

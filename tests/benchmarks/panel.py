@@ -24,6 +24,7 @@ from curator.quality import accuracy, auroc
 from curator.steps.scoring import A, B, score_judges
 from curator.store import open_store
 from curator.store.judgments import members, stored_judge
+from tests.conftest import read_rows, without_votes, write_rows
 
 SPLITS = 50
 FIT = 0.3
@@ -41,7 +42,7 @@ WAYS = {
 
 def read(data: Path, log: str, folder: Path) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
     """Judges' names, their log-odds (n_judges, n_pairs), people's side (1 a, -1 b, 0 neither), each pair's prompt."""
-    raw = data / f"{log.partition('.')[0]}.jsonl"
+    raw = write_rows(folder / "raw.jsonl", map(without_votes, read_rows(data / f"{log.partition('.')[0]}.jsonl")))
     rows = [json.loads(line) for line in (data / log).read_text(encoding="utf-8").splitlines()]
     if any("prompt_strategy" in row for row in rows):  # one prompt of several: the first in the alphabet that all have
         names = {row["judge"] for row in rows}

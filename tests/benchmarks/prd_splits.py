@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import curator
+from tests.conftest import read_rows, without_votes
 
 SPLITS = 20
 JUDGES = (
@@ -28,7 +29,7 @@ JUDGES = (
 
 
 def main(data: Path) -> None:
-    rows = [json.loads(line) for line in (data / "prd_vicuna80.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [without_votes(row) for row in read_rows(data / "prd_vicuna80.jsonl")]
     truth = {(row["prompt"], frozenset((row["response_a"], row["response_b"]))): row for row in rows}
     prompts = sorted({row["prompt"] for row in rows})
     print(f"{len(rows)} pairs, {len(prompts)} prompts, {SPLITS} splits by prompt")

@@ -1,0 +1,59 @@
+"""Writes what the latest decisions came to in the forms that trainers read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from curator.exports.base import Facts
+from curator.exports.card import PICTURE, About, dataset_card
+from curator.exports.registry import EXPORTS, RANKING
+from curator.exports.writing import write_export
+from curator.options import LabelOptions, Wanted
+from curator.steps.ranking import export_ranking
+from curator.steps.reporting import risk_picture
+from curator.steps.results import Result
+from curator.steps.softening import latest_label_smoothing, latest_softening
+from curator.store import Store
+from curator.store.dataset import dataset, examples
+
+_ALL = Wanted()
+
+
+def export_all(store: Store, result: Result, options: LabelOptions) -> None:
+    """Write the data set and the other exports that are wanted; the result says what came out."""
+    result["exports"] = []
+    for wanted in (_ALL, *options.exports):
+        name = f"exports/{wanted.to}" if result["exports"] else "dataset"
+        result["exports"].append({"folder": name, **export_dataset(store, result, options.out / name, wanted)})
+    result["dataset"] = result["exports"][0]["rows"]
+
+
+def export_dataset(
+    store: Store, result: Result, folder: Path, wanted: Wanted = _ALL, about: About | None = None
+) -> Result:
+    """Write an export, its card with the picture on it, and its trainer's configuration: a whole folder or none.
+
+    Args:
+        about: what the owner says of the data.
+
+    Returns:
+        One of `exports` in `schemas/run.schema.json`, but for its folder.
+    """
+    if wanted.to == RANKING:
+        return export_ranking(store, folder, wanted)
+
+    def facts(rows: Mapping[str, int]) -> Facts:
+        return Facts(*latest_label_smoothing(store, result, rows))
+
+    picture = risk_picture(store, result)
+    found = examples(store, wanted, latest_softening(store).slope)
+    written = write_export(
+        folder, EXPORTS[wanted.to], dataset(store, found, wanted.test), wanted, facts,
+        lambda contents: dataset_card(result, contents, about, picture and picture[1]),
+        tools=found.tools, beside={PICTURE: picture[0]} if picture else {},
+    )  # fmt: skip
+    return {
+        "to": wanted.to, "rows": written.sources, "splits": written.splits,
+        "left_out": {**found.left_out, **written.left_out},
+    }  # fmt: skip
