@@ -10,17 +10,7 @@ from typing import Any, Literal
 from curator import pipeline
 from curator.combining import Combine, Missing, Panel
 from curator.conformal import Guarantee, exact
-from curator.options import (
-    GROUP_MIN,
-    LabelOptions,
-    QueueOrder,
-    Reading,
-    Rule,
-    Ties,
-    Votes,
-    Wanted,
-    judge_choices,
-)
+from curator.options import GROUP_MIN, LabelOptions, QueueOrder, Reading, Rule, Ties, Votes, Wanted, judge_choices
 from curator.pairing import parse_pairing
 from curator.progress import Progress
 from curator.recipes import load_rubric

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "curator"
 PURE = (
     "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "combining", "quality",
     "sizing", "signals", "label_plan", "contradictions", "intervals", "doubts", "bias", "noise", "rendering",
-    "agreement", "diversity", "pairing", "rubric", "ranking", "names", "softening", "flips",
+    "agreement", "diversity", "pairing", "ranking", "names", "softening", "flips", "rubric",
 )  # fmt: skip
 PURE_MAY_IMPORT = {"numpy", "scipy", "krippendorff", "jinja2", "markdown_it", "nh3", "choix", "curator"}
 EDGES = ("store", "judges", "formats", "exports", "annotation", "report")
