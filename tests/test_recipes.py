@@ -83,6 +83,8 @@ def test_a_shipped_recipe_does_what_it_says(name: str, raw: Path, cli: Cli, tmp_
     assert ("accepted and its label is wrong" in result["promise"]) == (name == "scope-paper")
     found = load_recipe(name)
     assert [wanted.to for wanted in found.exports()] == exports
+    written = [(one["to"], one["folder"]) for one in result["exports"]]
+    assert written == [("trl", "dataset"), *((to, f"exports/{to}") for to in exports)]
     assert found.values.get("audit", 0.0) == rule[4]
     with open_store(raw.with_suffix(".curated") / "curator.duckdb") as store:
         assert readers(store) == {"helpfulness": Readers(2, 0.1), "harmlessness": Readers(2, 0.2)}.get(name, Readers())

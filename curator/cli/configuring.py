@@ -103,9 +103,10 @@ def configuration(ctx: click.Context) -> dict[str, Any]:
             said, where = _origin(ctx, parameter, taken)
             values[key] = {"value": _plain(ctx.params[parameter.name]), "from": said, "where": where}
     if taken:
-        listed = [] if any(ctx.params.get(name) for name in ("judge_url", "judge_model", "judgments")) else ["judges"]
-        for key in ("exports", *(listed if "judge_url" in ctx.params else ())):
-            if key in taken.values and key not in values:
+        # What is no option of its own, unless flags have taken its place.
+        instead = {"judges": ("judge_url", "judge_model", "judgments"), "exports": ("export",)}
+        for key, names in instead.items():
+            if key in taken.values and names[0] in ctx.params and not any(ctx.params.get(name) for name in names):
                 where = _files(taken.origins[key])
                 values[key] = {"value": _plain(taken.values[key]), "from": "recipe", "where": where}
     if "judge_url" in ctx.params and "SGLANG_API_KEY" in os.environ:

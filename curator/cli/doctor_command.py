@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from curator.cli import options
+from curator.cli import judge_options, options
 from curator.cli.configuring import Configured, recipe
 
 
 @click.command("doctor", cls=Configured)
 @recipe
-@options.judge
+@judge_options.judge
 @click.option("--min-label-mass", type=options.Number(0, 1), default=0.25, show_default=True, help="As for label.")
 @options.as_json
 def command(as_json: bool, min_label_mass: float, **values: Any) -> int:
@@ -34,7 +34,7 @@ def command(as_json: bool, min_label_mass: float, **values: Any) -> int:
     from curator.progress import Terminal, clean
     from curator.steps.judging import examine
 
-    choices = options.judge_choices(values)
+    choices = judge_options.judge_choices(values)
     if len(choices) > 1 or choices[0].log:
         raise click.UsageError(
             "one judge at a time: name a server, a model or nothing, and no rubric of which each criterion is a judge"

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from curator.cli import options
+from curator.cli import judge_options, options
 from curator.cli.configuring import Configured, recipe, recipe_exports
 from curator.cli.options import option
 
@@ -22,7 +22,7 @@ from curator.cli.options import option
 @options.queue_order
 @options.annotators
 @option("--calibration", metavar="FILE", help="Labelled pairs from elsewhere, a random sample of the same kind.")
-@options.judge
+@judge_options.judge
 @option("--ray", metavar="ADDRESS", help="Ask the servers of --judge-url from the nodes of this Ray cluster.")
 @option("--judgments", metavar="FILE", multiple=True, help="A log of judgments to use as a judge; may be repeated.")
 @option("--judge", metavar="NAME", multiple=True, help="Whose judgments of that log; each of several is a judge.")
@@ -75,7 +75,7 @@ def command(**values: Any) -> int:
         out=out,
         db=values["db"] or out / "curator.duckdb",
         rule=options.rule_choice(values),
-        judges=options.judge_choices(values),
+        judges=judge_options.judge_choices(values),
         panel=options.panel_choice(values),
         calibration=values["calibration"],
         reading=options.reading_choice(values),

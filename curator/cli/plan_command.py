@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from curator.cli import options
+from curator.cli import judge_options, options
 from curator.cli.configuring import Configured, recipe
 from curator.cli.options import option
 
@@ -53,7 +53,7 @@ class Several(click.Option):
 )  # fmt: skip
 @option("--tokenizer", metavar="NAME|DIR", help="The judge's tokenizer.  [default: estimate, 4 bytes a token]")
 @option("--template", metavar="NAME|FILE", default="chat", show_default=True, help="Judge template.")
-@options.rubric
+@judge_options.rubric
 @option("--count", type=Amount(), metavar="NUMBER", help="Pairs to reckon for.  [default: as many as there are]")
 @option("--sample", type=click.IntRange(1), default=2_000, show_default=True, help="Pairs to render and count.")
 @option("--gpus", type=click.IntRange(1), default=1, show_default=True, help="GPUs that judge side by side.")
