@@ -63,4 +63,10 @@ def _votes(row: Mapping[str, Any]) -> tuple[Vote, ...]:
     return tuple(Vote(verdict) for verdict, value in said.items() if value)
 
 
-FORMAT = Format("kaggle_arena", "kaggle_arena", frozenset({*_TEXTS, *_WINNERS}), _convert)
+def _fits(row: Mapping[str, Any]) -> bool:
+    return row.keys() >= _WINNERS.keys()  # without them, rows are of this format only where it is named
+
+
+FORMAT = Format(
+    "kaggle_arena", "kaggle_arena", frozenset({*_TEXTS, *_WINNERS}), _convert, _fits, also=(frozenset(_TEXTS),)
+)
