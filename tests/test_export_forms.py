@@ -60,7 +60,7 @@ ROWS = [
 def write(folder: Path, to: str, rows: list[dict[str, Any]] = ROWS, facts: Facts = FACTS, **wanted: Any) -> Written:
     tools = any(row["tools"] for row in rows)
     return write_export(
-        folder, EXPORTS[to], batches(rows, 2), Wanted(to, **wanted), facts, lambda _: "card", tools=tools
+        folder, EXPORTS[to], batches(rows, 2), Wanted(to, **wanted), lambda rows: facts, lambda _: "card", tools=tools
     )
 
 
@@ -186,7 +186,7 @@ def test_datasets_reads_every_form(to: str, tmp_path: Path) -> None:
 
     rows = [*ROWS, example(6, split="test"), example(7, split="test")]
     write_export(
-        tmp_path / "d", EXPORTS[to], batches(rows), Wanted(to, test=0.1), FACTS,
+        tmp_path / "d", EXPORTS[to], batches(rows), Wanted(to, test=0.1), lambda rows: FACTS,
         lambda contents: dataset_card(full_result(), contents), tools=True,
     )  # fmt: skip
     for place in ("d", "d/data"):

@@ -93,8 +93,9 @@ def test_shards_hold_every_row_in_order(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("curator.exports.writing.GROUP_ROWS", 4)
     rows = [example(i, split="test" if i % 10 == 3 else "train") for i in range(41)]
     written = write_export(
-        tmp_path / "d", EXPORTS["trl"], batches(rows, 7), Wanted(test=0.1), Facts(), lambda found: f"{found.size}"
-    )
+        tmp_path / "d", EXPORTS["trl"], batches(rows, 7), Wanted(test=0.1),
+        lambda rows: Facts(), lambda found: f"{found.size}",
+    )  # fmt: skip
     assert written.splits == {"train": 37, "test": 4}
     files = sorted((tmp_path / "d" / "data").iterdir())
     names = [f"train-0000{i}-of-00004.parquet" for i in range(4)]
