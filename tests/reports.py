@@ -48,7 +48,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "threshold": {"bpe": 0.596, "log_odds": 0.925}, "pool": 600, "accepted": 421, "abstained": 179,
         "coverage": 421 / 600, "labels_missing": None, "labelled": 310, "dataset": {"auto": 421, "human": 305},
         "exports": [{"folder": "dataset", "to": "trl", "rows": {"auto": 421, "human": 305}, "splits": {"train": 726},
-                     "left_out": {"same responses again": 2}}],
+                     "left_out": {"same responses again": 2}, "selection": None}],
         "queue": {"tasks": 179, "calibration_draw": 0, "audit": 0, "again": 0, "another": 0, "answers": 179},
         "judge": {**judge, "demonstration": False, "settings": {}, "details": {}}, "judges": [alone],
         "promise": PROMISE, "tokens": 1_234_567, "cached_tokens": 800_000,

@@ -293,7 +293,7 @@ def test_export_writes_what_is_chosen_and_says_that_nothing_is_promised_of_it(cl
     assert (found["auto"], found["human"]) == (expected, 0)
     card = (out / "README.md").read_text()
     every = sum(json.loads((raw.parent / "out" / "run.json").read_text())["dataset"].values())
-    assert f"**These are {expected} of {every} rows, chosen by a condition:**" in card
+    assert f"**These are {expected} of {every} rows, chosen:** where label\\_source = 'auto'" in card
     assert "It does not hold for those that were chosen" in card
     assert cli("export", "--db", db, "--out", raw.parent / "other", "--where", "elephant") == 2
     assert not (raw.parent / "other").exists()

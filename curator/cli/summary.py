@@ -10,6 +10,7 @@ from typing import Any
 import click
 import orjson
 
+from curator.exports.card import CHOSEN_AUTO
 from curator.intervals import audit_sentence
 from curator.progress import escaped, one_line
 from curator.report.words import next_step
@@ -228,7 +229,11 @@ def export_line(export: dict[str, Any]) -> str:
         text = f"{export['splits']['train']:,} prompts with all responses in order, of which nothing is promised"
     if "test" in export["splits"]:
         text += f" ({export['splits']['train']:,} rows to train on, {export['splits']['test']:,} to test)"
-    return text + (f"; left out: {left_out(export)}" if export["left_out"] else "")
+    text += f"; left out: {left_out(export)}" if export["left_out"] else ""
+    if (chosen := export["selection"]) is not None:
+        text += f"; chosen: {one_line('; '.join(chosen['by']), 1_000)}"
+        text += f". {CHOSEN_AUTO}" if rows["auto"] else ""
+    return text
 
 
 def left_out(export: dict[str, Any]) -> str:

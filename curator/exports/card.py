@@ -18,6 +18,11 @@ PICTURE = "risk-and-coverage.svg"
 TAG, DEMONSTRATION = "preference-curator", "demonstration-judge"
 """Tags that say who made a data set, and that its auto labels are those of a demonstration judge."""
 
+CHOSEN_AUTO = (
+    "The promise is about all accepted pairs together. It does not hold for those that were chosen: the share of wrong "
+    "labels among them may be larger."
+)
+
 _SIZES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -287,11 +292,12 @@ def _selection(result: Mapping[str, Any], rows: Mapping[str, int]) -> str:
     chosen = result.get("selection")
     if chosen is None:
         return ""
-    return (
-        f"\n**These are {sum(rows.values())} of {chosen['of']} rows, chosen by a condition:** "
-        f"{_cell(chosen['where'])}. The promise is about all accepted pairs together. It does not hold for those that "
-        "were chosen: the share of wrong labels among them may be larger.\n"
+    said = (
+        f"\n**These are {sum(rows.values())} of {chosen['of']} rows, chosen:** {_cell('; '.join(chosen['by']), 1_000)}."
     )
+    if rows.get("auto"):
+        said += f" {CHOSEN_AUTO}"
+    return f"{said}\n"
 
 
 _RESOLVED = {
@@ -357,9 +363,9 @@ def _doubts(doubts: list[dict[str, Any]]) -> str:
     return "## Doubts\n\n" + "".join(f"- {_escaped(doubt['text'])}\n" for doubt in doubts) + "\n"
 
 
-def _cell(text: str) -> str:
+def _cell(text: str, most: int = 200) -> str:
     """Text for a Markdown table cell: a judge's name comes from a file or a server and may hold anything."""
-    return _escaped(text[:200])
+    return _escaped(text[:most])
 
 
 def _escaped(text: str) -> str:

@@ -48,6 +48,12 @@ _TWINS = """
 The first stays, or the first that people said something of; where these contradict each other, none."""
 
 
+UNKNOWN_STRENGTH = "of unknown strength"
+"""Why examples are left out of which neither the raw file nor `p_target` says how strong the preference is."""
+
+_STRENGTH = "coalesce(strength, ln(p_target / (1 - p_target)))"
+
+
 @dataclass(frozen=True, slots=True)
 class Examples:
     """What will be exported.
@@ -55,13 +61,15 @@ class Examples:
     Attributes:
         tools, rationale: whether any example has a list of tools, or a judge's reason.
         left_out: labelled pairs that are no examples, by reason.
-        every: examples that there would be without a condition.
+        every: examples that there would be if none were chosen.
+        chosen: by what they were chosen, in words.
     """
 
     tools: bool
     rationale: bool
     left_out: dict[str, int]
     every: int
+    chosen: tuple[str, ...] = ()
 
 
 def examples(store: Store, wanted: Wanted, slope: float | None = None) -> Examples:
@@ -94,23 +102,37 @@ def examples(store: Store, wanted: Wanted, slope: float | None = None) -> Exampl
         {"slope": slope},
     )
     every = store.count("SELECT count(*) FROM exported")
+    chosen: list[str] = []
     if wanted.where is not None:
         condition = parse_condition(store, wanted.where)
         matching(store, condition)
         left_out |= _leave_out(store, "not where the condition holds", f"NOT ({condition.sql})")
+        chosen.append(f"where {wanted.where}")
     if wanted.only is not None:
         left_out |= _leave_out(store, f"not {wanted.only}", f"label_source <> '{wanted.only}'")
+        chosen.append(f"only {wanted.only} labels")
     if wanted.min_strength:
-        margin = "ln(p_target / (1 - p_target))"
-        left_out |= _leave_out(
-            store, "weak", f"coalesce(strength, {margin}, -1) < {float(wanted.min_strength)!r}::DOUBLE"
-        )
+        chosen.append(_in_units(store, wanted.min_strength))
+        left_out |= _leave_out(store, UNKNOWN_STRENGTH, f"{_STRENGTH} IS NULL")
+        left_out |= _leave_out(store, "weak", f"{_STRENGTH} < {float(wanted.min_strength)!r}::DOUBLE")
     tools = store.count(
         """SELECT count(*) FROM pair SEMI JOIN exported USING (pair_id)
         WHERE contains(metadata, '"tools"') AND json_type(metadata, '$.tools') = 'ARRAY'"""
     )
     rationale = store.count("SELECT count(*) FROM exported WHERE rationale IS NOT NULL")
-    return Examples(tools > 0, rationale > 0, left_out, every)
+    return Examples(tools > 0, rationale > 0, left_out, every, tuple(chosen))
+
+
+def _in_units(store: Store, least: float) -> str:
+    """What a least strength means here: a strength in the unit of a raw file and log-odds are two scales."""
+    stated, odds = store.one(
+        f"""SELECT count(strength), count({_STRENGTH}) - count(strength)
+        FROM exported"""
+    )
+    units = [f"{stated:,} by the strength that the raw file states, in its unit"] if stated else []
+    units += [f"{odds:,} by the log-odds of p_target"] if odds else []
+    scales = " (two scales)" if len(units) == 2 else ""
+    return f"strength at least {least:g}, of which {' and '.join(units) or 'nothing is known'}{scales}"
 
 
 def dataset_counts(store: Store) -> dict[str, int]:
