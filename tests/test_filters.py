@@ -219,7 +219,15 @@ def test_label_judges_draws_and_counts_only_what_the_condition_leaves(cli: Cli, 
     # The same again is over at once; another condition is another input, and the rest is judged then.
     assert label(cli, raw, "--where", "metadata->>'topic' = 'law'", "--alpha", "0.2") == 0
     assert "unchanged since the last run" in cli.err
+    card = (out / "dataset" / "README.md").read_text().replace("\\", "")
+    assert "Only pairs that meet a condition were taken: metadata->>'topic' = 'law'." in card.replace("&gt;", ">")
+    assert "of pairs where metadata->>'topic' = 'law', and no others" in cli.out
+    assert "other pool before" not in {doubt["name"] for doubt in result["doubts"]}
+    assert cli("calibrate", "--db", out / "curator.duckdb", "--alpha", "0.2") == 0
+    assert "of pairs where metadata->>'topic' = 'law', and no others" in cli.out
     assert label(cli, raw, "--alpha", "0.2") == 0
+    # Which pairs the promise is about was chosen with the labels at hand.
+    assert "pairs were taken by another condition (--where) before" in " ".join(cli.out.split())
     assert "rows         302 = 300 pairs + 1 duplicates + 1 rejects\n" in cli.out
 
 
