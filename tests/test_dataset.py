@@ -13,6 +13,7 @@ import pytest
 
 from curator.options import Wanted
 from curator.pair import Message, Pair, Verdict, Vote
+from curator.softening import Softening
 from curator.store import Store, open_store
 from curator.store.dataset import dataset, dataset_counts, examples
 from curator.store.pairs import replace_input
@@ -49,7 +50,7 @@ def fill(store: Store, *rows: Pair, auto: dict[int, str] | None = None) -> None:
 
 
 def found(store: Store, slope: float | None = None, test: float = 0.0, **wanted: Any) -> list[dict[str, Any]]:
-    made = examples(store, Wanted(test=test, **wanted), slope)
+    made = examples(store, Wanted(test=test, **wanted), slope and Softening(slope, None, 3.0, 40, 0))
     return [row for batch in dataset(store, made, test) for row in batch.to_pylist()]
 
 
@@ -102,6 +103,16 @@ def test_the_soft_label_and_the_strength(store: Store) -> None:
     assert [row["p_target"] for row in made[4:]] == pytest.approx([calibrated, calibrated])
     assert [row["p_chosen"] for row in made[4:]] == pytest.approx([1 / (1 + math.exp(-2.0))] * 2)
     assert [row["p_target"] for row in found(store)[4:]] == [None, None], "nothing is calibrated"
+
+
+def test_no_auto_label_is_surer_than_what_the_slope_was_fitted_on(store: Store) -> None:
+    """Bare verdicts have infinite log-odds; p_target 1 would say that such a judge is never wrong."""
+    rows = [pair("1", "x"), pair("2", "x"), pair("3", "x")]
+    fill(store, *rows)
+    for row, log_odds in zip(rows, (math.inf, 50.0, 2.0), strict=True):
+        accept(store, row, "b", log_odds)
+    most, some = (1 / (1 + math.exp(-0.5 * log_odds)) for log_odds in (3.0, 2.0))
+    assert [row["p_target"] for row in found(store, slope=0.5)] == pytest.approx([most, most, some])
 
 
 def test_only_what_is_wanted(store: Store) -> None:

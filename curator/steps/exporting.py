@@ -48,7 +48,7 @@ def export_dataset(
 
     picture = risk_picture(store, result)
     softening = latest_softening(store)
-    found = examples(store, wanted, softening.slope)
+    found = examples(store, wanted, softening)
     by = list(found.chosen)
     if softening.reason is not None and UNKNOWN_STRENGTH in found.left_out:
         by.append(f"the judge's labels have no p_target, and with it no strength: {softening.reason}")

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from curator.options import Wanted
 from curator.pair import content_id
 from curator.prompts import prompt_from_json
+from curator.softening import Softening
 from curator.store.connection import Store
 from curator.store.filters import matching, parse_condition
+from curator.store.softening import SOFT
 
 _SAID = """
     SELECT pair.rowid AS place, pair_id, prompt_id, coalesce(l.verdict, d.label) AS verdict,
@@ -72,15 +74,15 @@ class Examples:
     chosen: tuple[str, ...] = ()
 
 
-def examples(store: Store, wanted: Wanted, slope: float | None = None) -> Examples:
+def examples(store: Store, wanted: Wanted, soft: Softening | None = None) -> Examples:
     """Make the table `exported`: every pair that goes into an export, without its texts.
 
     Args:
-        slope: of the line through 0 from the judge's log-odds to calibrated ones; None: there is none.
+        soft: makes the judge's log-odds calibrated ones; None, or without a slope: nothing does.
     """
     left_out = _said(store)
     store.rows(
-        """CREATE OR REPLACE TEMP TABLE exported AS
+        f"""CREATE OR REPLACE TEMP TABLE exported AS
         WITH voted AS (
             SELECT pair_id, count(*) AS votes,
                    count(*) FILTER (verdict = 'a') AS a, count(*) FILTER (verdict = 'b') AS b,
@@ -94,12 +96,12 @@ def examples(store: Store, wanted: Wanted, slope: float | None = None) -> Exampl
                if(human, 'human', 'auto') AS label_source,
                if(verdict = 'a', s.p_a, s.p_b) AS p_chosen, s.bpe,
                if(human, ((if(verdict = 'a', a, b) + (votes - a - b) / 2) + 0.5) / (votes + 1),
-                         1 / (1 + exp(-$slope::DOUBLE * abs(s.log_odds)))) AS p_target,
+                         {SOFT}) AS p_target,
                list_avg(if(verdict = 'a', strength_a, strength_b)) AS strength, rationale
         FROM said LEFT JOIN score s USING (pair_id) LEFT JOIN voted USING (pair_id)
              LEFT JOIN (SELECT pair_id, label AS verdict, rationale FROM reason) USING (pair_id, verdict)
         WHERE verdict IN ('a', 'b') ORDER BY place""",
-        {"slope": slope},
+        {"slope": soft and soft.slope, "largest": soft and soft.largest},
     )
     every = store.count("SELECT count(*) FROM exported")
     chosen: list[str] = []
