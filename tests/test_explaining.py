@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from curator.errors import RecipeError
@@ -53,6 +54,13 @@ def test_each_accepted_pair_gets_one(raw: Path, cli: Cli, tmp_path: Path) -> Non
         assert {body["sampling_params"]["max_new_tokens"] for body in server.bodies[-2:]} == {RATIONALE_TOKENS}
         prompts = [text for body in server.bodies[-2:] for text in body["text"]]
         assert all("first reading has found response A better" in text for text in prompts)
+        rows = pq.read_table(out / "dataset" / "data").to_pylist()
+        assert {row["rationale"] is None for row in rows if row["label_source"] == "human"} == {True}
+        auto = [row for row in rows if row["label_source"] == "auto"]
+        assert len(auto) == 20
+        for row in auto:
+            assert row["rationale"].startswith(f"It has {row['chosen'][0]['content'].rpartition(' ')[2]}")
+        assert "| `rationale` |" in (out / "dataset" / "README.md").read_text()
         found = said(out / "curator.duckdb")
         assert found[f"answer 40, quality {3 + 0.4}"] == "It has 3.4, the other -3."
         assert len(found) == 20, "the preferred response is shown first, whichever side it is on"
@@ -120,8 +128,8 @@ def test_the_question_stands_behind_what_was_judged() -> None:
 
 @pytest.mark.sglang
 def test_a_real_server_writes(shared_data: Callable[[str], Path], tiny_url: str, cli: Cli, tmp_path: Path) -> None:
-    rows = [{**row, "label": row["label"] if i < 60 else None} for i, row in
-            enumerate(read_rows(shared_data("prd_vicuna80.jsonl"))[:70])]  # fmt: skip
+    rows = [{**row, "label": row["label"] if i < 12 else None} for i, row in
+            enumerate(read_rows(shared_data("prd_vicuna80.jsonl"))[:16])]  # fmt: skip
     raw = write_rows(tmp_path / "raw.jsonl", rows)
     result = cli.json(
         "label", raw, "--judge-url", tiny_url, "--no-probe", "--min-label-mass", "0", "--alpha", "0.9", "--rationale"
