@@ -340,6 +340,23 @@ def chosen_before(settings: int) -> Doubt | None:
     )
 
 
+def other_pools(conditions: int) -> Doubt | None:
+    """Choosing which pairs the promise is about by what came of others on the same labels.
+
+    Args:
+        conditions: how many others were decided on; none is one.
+    """
+    if not conditions:
+        return None
+    others = "another condition" if conditions == 1 else f"{conditions:,} other conditions"
+    return Doubt(
+        "other pool before",
+        f"with these labels at hand, pairs were taken by {others} (--where) before. If this one was chosen by what "
+        "came of that, it is a choice that the promise does not cover.",
+        {"conditions": conditions},
+    )
+
+
 def uneven_answers(name: str, calibration: tuple[int, int], pool: tuple[int, int], judges: int) -> Doubt | None:
     """A judge of several that answers a larger, or smaller, share of the calibration pairs than of the pool.
 

@@ -12,9 +12,11 @@ rule     of the auto labels
 `scope`  alpha bounds P(accepted and wrong) and no error among accepted pairs: alpha / coverage is an estimate of that
 =======  =============================================================================================================
 
-Each bound is about all accepted pairs, and about labels that annotators would not give, ties among them unless they are
-left out: a label that is called wrong is not always flipped, so that the number is too large rather than too small.
-People's labels are wrong as often as two people's disagreement on one pair shows, if all of it is error.
+Each bound is about all accepted pairs, and about labels that annotators would not give. Where ties are errors, one that
+is called wrong is not always flipped, so that the number is too large rather than too small; where they are left out,
+nothing bounds how many of the auto labels stand on pairs that people call equal, and the sentence says so.
+People's labels are wrong as often as two people's disagreement on one calibration pair shows, if all of it is error and
+if they err as often on the pairs that a judge abstained on, which are harder.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any
 
 from curator.conformal import Guarantee
 from curator.noise import Noise, contradicted
-from curator.options import Votes
+from curator.options import Ties, Votes
 
 Result = Mapping[str, Any]
 
@@ -91,6 +93,8 @@ def _of_judges(result: Result, rows: int) -> tuple[float | None, str]:
     else:  # pragma: no cover - a new rule must be written here
         raise ValueError(f"unknown guarantee {rule!r}")
     said = f"{rows:,} auto labels count with {error:.4g}, {why}"
+    if Ties(result["ties"]) is Ties.EXCLUDE:
+        said += "; pairs that people call equal are not in that, and on them a label says nothing"
     if groups:
         said += ", within each group and not over all groups together"
     if rows != accepted:
@@ -106,10 +110,12 @@ def _of_judges(result: Result, rows: int) -> tuple[float | None, str]:
 
 def _of_people(result: Result, rows: int, noise: Noise | None, votes: Sequence[tuple[int, int]]) -> tuple[float, str]:
     """The error that people's labels count with, and what makes it one."""
+    model = result.get("labelled_by")
+    whose = "labels of people" if model is None else f"labels of people or in the raw file ({model})"
     if noise is None:
-        return 0.0, f"{rows:,} labels of people count as right, for no two of them chose a side on one calibration pair"
+        return 0.0, f"{rows:,} {whose} count as right, for no two of them chose a side on one calibration pair"
     error = contradicted(votes or [(1, 1)], noise.rate, False, Votes(result["votes"]))
     return error, (
-        f"{rows:,} labels of people count with {error:.3g}, as two of them disagree on {noise.apart:,} of "
-        f"{noise.pairs:,} calibration pairs, if all of that is error"
+        f"{rows:,} {whose} count with {error:.3g}, as two of them disagree on {noise.apart:,} of {noise.pairs:,} "
+        "calibration pairs, if all of that is error; on pairs that a judge abstained on they may err more often"
     )

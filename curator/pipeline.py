@@ -70,7 +70,7 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         draw(store, decided)
         draw_audit(store, options.audit)
         explained = explain(store, options, progress) if options.rationale else None
-        result = _result(store, decided, found, asked, explained, options.where, time.monotonic() - start)
+        result = _result(store, decided, found, asked, explained, time.monotonic() - start)
         export_all(store, result, options)
         write_queue(store, options.out / "queue.jsonl", options.order)
         write_result(options.out / "run.json", result)
@@ -159,7 +159,6 @@ def _result(
     found: dict[str, Ingested],
     asked: Sequence[Asked],
     explained: Explained | None,
-    where: str | None,
     seconds: float,
 ) -> Result:
     pool, extra = found["pool"], found.get("calibration")
@@ -172,7 +171,6 @@ def _result(
         "duplicates": pool.added.duplicates,
         "rejected": pool.rejected,
         "filtered": pool.filtered,
-        "where": where,
         "new_pairs": pool.added.new,
         "calibration_file": None if extra is None else {
             "pairs": extra.pairs, "duplicates": extra.added.duplicates, "rejected": extra.rejected,

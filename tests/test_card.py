@@ -57,7 +57,7 @@ def test_the_header_has_splits_sizes_and_files() -> None:
     assert (made["dataset_info"]["download_size"], made["dataset_info"]["dataset_size"]) == (5_000, 9_400)
     files = [{"split": "train", "path": "data/train-*"}, {"split": "test", "path": "data/test-*"}]
     assert made["configs"] == [{"config_name": "default", "data_files": files}]
-    assert made["tags"] == ["preference", "dpo", "trl", "preference-curator"]
+    assert made["tags"] == ["preference", "dpo", "trl", "preference-curator", "auto-labels"]
     assert list(made)[:2] == ["pretty_name", "tags"]
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from curator.options import Wanted
 from curator.pair import Message, Pair, Verdict, Vote
+from curator.softening import Softening
 from curator.store import Store, open_store
 from curator.store.dataset import dataset, dataset_counts, examples
 from curator.store.pairs import replace_input
@@ -49,7 +50,7 @@ def fill(store: Store, *rows: Pair, auto: dict[int, str] | None = None) -> None:
 
 
 def found(store: Store, slope: float | None = None, test: float = 0.0, **wanted: Any) -> list[dict[str, Any]]:
-    made = examples(store, Wanted(test=test, **wanted), slope)
+    made = examples(store, Wanted(test=test, **wanted), slope and Softening(slope, None, 3.0, 40, 0))
     return [row for batch in dataset(store, made, test) for row in batch.to_pylist()]
 
 
@@ -104,6 +105,16 @@ def test_the_soft_label_and_the_strength(store: Store) -> None:
     assert [row["p_target"] for row in found(store)[4:]] == [None, None], "nothing is calibrated"
 
 
+def test_no_auto_label_is_surer_than_what_the_slope_was_fitted_on(store: Store) -> None:
+    """Bare verdicts have infinite log-odds; p_target 1 would say that such a judge is never wrong."""
+    rows = [pair("1", "x"), pair("2", "x"), pair("3", "x")]
+    fill(store, *rows)
+    for row, log_odds in zip(rows, (math.inf, 50.0, 2.0), strict=True):
+        accept(store, row, "b", log_odds)
+    most, some = (1 / (1 + math.exp(-0.5 * log_odds)) for log_odds in (3.0, 2.0))
+    assert [row["p_target"] for row in found(store, slope=0.5)] == pytest.approx([most, most, some])
+
+
 def test_only_what_is_wanted(store: Store) -> None:
     rows = [pair("1", "x", A), pair("2", "x", Vote(A, "p", 0.5)), pair("3", "x", Vote(A, "p", 2.0)), pair("4", "x")]
     fill(store, *rows, auto={3: "a"})
@@ -113,7 +124,33 @@ def test_only_what_is_wanted(store: Store) -> None:
     assert better(found(store, slope=1.0, min_strength=1.0)) == [("1", "human"), ("3", "human"), ("4", "auto")]
     assert better(found(store, slope=1.0, min_strength=1.5)) == [("3", "human"), ("4", "auto")]
     assert better(found(store, min_strength=1.5)) == [("3", "human")]
-    assert examples(store, Wanted(only="human", min_strength=1.0)).left_out == {"not human": 1, "weak": 1}
+    people = examples(store, Wanted(only="human", min_strength=1.0))
+    assert people.left_out == {"not human": 1, "weak": 1}
+    assert people.chosen == (
+        "only human labels",
+        "strength at least 1, of which 2 by the strength that the raw file states, in its unit and 1 by the log-odds "
+        "of p_target (two scales)",
+    )
+    # Without a slope nothing says how strong an auto label is: such a row is not weak, and is counted by itself.
+    unknown = examples(store, Wanted(min_strength=1.5))
+    assert unknown.left_out == {"of unknown strength": 1, "weak": 2}
+    assert (unknown.every, examples(store, Wanted()).chosen) == (4, ())
+
+
+def test_rows_that_were_chosen_are_named_on_the_card_and_on_the_screen(cli: Cli, tmp_path: Path) -> None:
+    raw = write_rows(tmp_path / "raw.jsonl", pairs(60, labelled=25))
+    assert cli("label", raw, "--judgments", write_rows(tmp_path / "log.jsonl", judgments(60, wrong=[]))) == 0
+    options = ("--db", tmp_path / "raw.curated" / "curator.duckdb", "--to", "trl-kto", "--only", "auto")
+    assert cli("export", *options, "--min-strength", "1", "--out", tmp_path / "strong") == 0
+    screen, card = " ".join(cli.out.split()), (tmp_path / "strong" / "README.md").read_text()
+    assert "35 of unknown strength" in screen
+    for text in (screen, card.replace("\\", "")):
+        assert "only auto labels; strength at least 1, of which nothing is known; the judge's labels have" in text
+        assert "25 labelled pairs on which the judge has a preference: a slope takes 30" in text
+    assert "**These are 0 of 120 rows, chosen:**" in card
+    assert cli("export", *options, "--out", tmp_path / "auto") == 0
+    for text in (cli.out, (tmp_path / "auto" / "README.md").read_text()):
+        assert "It does not hold for those that were chosen" in text
 
 
 def test_all_fields_of_a_message_and_the_tools_are_kept(store: Store) -> None:
@@ -189,7 +226,7 @@ def test_equal_stores_give_equal_bytes_in_every_split(cli: Cli, db: Path, tmp_pa
         assert cli("export", "--db", db, "--to", to, "--split", "0.25", "--out", out) == 0
         written.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
     assert written[0] == written[1]
-    assert len(written[0]) == (4 if to == "trl-kto" else 3)
+    assert len(written[0]) == (5 if to == "trl-kto" else 4)  # the picture among them
 
 
 def test_an_export_says_what_it_holds_and_what_it_leaves_out(cli: Cli, db: Path, tmp_path: Path) -> None:

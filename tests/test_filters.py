@@ -219,7 +219,15 @@ def test_label_judges_draws_and_counts_only_what_the_condition_leaves(cli: Cli, 
     # The same again is over at once; another condition is another input, and the rest is judged then.
     assert label(cli, raw, "--where", "metadata->>'topic' = 'law'", "--alpha", "0.2") == 0
     assert "unchanged since the last run" in cli.err
+    card = (out / "dataset" / "README.md").read_text().replace("\\", "")
+    assert "Only pairs that meet a condition were taken: metadata->>'topic' = 'law'." in card.replace("&gt;", ">")
+    assert "of pairs where metadata->>'topic' = 'law', and no others" in cli.out
+    assert "other pool before" not in {doubt["name"] for doubt in result["doubts"]}
+    assert cli("calibrate", "--db", out / "curator.duckdb", "--alpha", "0.2") == 0
+    assert "of pairs where metadata->>'topic' = 'law', and no others" in cli.out
     assert label(cli, raw, "--alpha", "0.2") == 0
+    # Which pairs the promise is about was chosen with the labels at hand.
+    assert "pairs were taken by another condition (--where) before" in " ".join(cli.out.split())
     assert "rows         302 = 300 pairs + 1 duplicates + 1 rejects\n" in cli.out
 
 
@@ -293,7 +301,7 @@ def test_export_writes_what_is_chosen_and_says_that_nothing_is_promised_of_it(cl
     assert (found["auto"], found["human"]) == (expected, 0)
     card = (out / "README.md").read_text()
     every = sum(json.loads((raw.parent / "out" / "run.json").read_text())["dataset"].values())
-    assert f"**These are {expected} of {every} rows, chosen by a condition:**" in card
+    assert f"**These are {expected} of {every} rows, chosen:** where label\\_source = 'auto'" in card
     assert "It does not hold for those that were chosen" in card
     assert cli("export", "--db", db, "--out", raw.parent / "other", "--where", "elephant") == 2
     assert not (raw.parent / "other").exists()

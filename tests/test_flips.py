@@ -93,6 +93,19 @@ def test_people_who_always_agree_leave_nothing_to_correct() -> None:
     assert label_smoothing(reports.result(), {"auto": 0, "human": 40}, noise)[0] is None
 
 
+def test_ties_that_are_left_out_are_not_bounded() -> None:
+    rows = {"auto": 421, "human": 0}
+    said = "pairs that people call equal are not in that, and on them a label says nothing"
+    assert said in label_smoothing(reports.result(ties="exclude"), rows)[1]
+    assert said not in label_smoothing(reports.result(), rows)[1]
+
+
+def test_labels_of_a_model_are_not_called_those_of_people() -> None:
+    _, why = label_smoothing(reports.result(labelled_by="a model"), MIX, Noise(100, 18, 0.1, 0.06, 0.16))
+    assert "305 labels of people or in the raw file (a model) count with 0.1" in why
+    assert "on pairs that a judge abstained on they may err more often" in why
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_trl_reads_it_as_the_probability_of_a_flip() -> None:
     dpo = pytest.importorskip("trl.trainer.dpo_config")

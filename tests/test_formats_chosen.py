@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from curator.formats.base import At
 from curator.formats.read import Seen, read
 from curator.options import Reading
 from curator.pair import Message, Pair, Verdict, Vote
+from curator.resources import first_error
 from curator.sources import source_rows
 from tests.conftest import Cli, judgments, pairs, read_rows, write_rows
 
@@ -333,6 +335,33 @@ def test_who_gave_the_labels_is_said(cli: Cli, tmp_path: Path) -> None:
     assert line not in cli.err
 
 
+def test_labels_of_a_model_are_not_called_those_of_people(cli: Cli, tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"q{i}", "prompt_id": f"{i}", "chosen": f"{i} yes", "rejected": f"{i} no", "chosen_model": "x",
+         "rejected_model": "y", "chosen_rating": 5.0, "rejected_rating": 1.0}
+        for i in range(12)
+    ]  # fmt: skip
+    raw, out = write_rows(tmp_path / "raw.jsonl", rows), tmp_path / "out"
+    given = [pair for pair in read(source_rows(str(raw)), Reading()) if isinstance(pair, Pair)]
+    log = [
+        {"id": pair.pair_id, "judge": "j", "order": order, "p_a": 0.9 if pair.label is Verdict.A else 0.1}
+        for pair in given
+        for order in ("ab", "ba")
+    ]
+    label = ("label", raw, "--out", out, "--judgments", write_rows(tmp_path / "log.jsonl", log))
+    for more in ((), ("--ignore-labels",)):  # the labels stay in the store, and with them who gave them
+        assert cli(*label, *more) in {0, 4}
+        said = "labels that came with the data were given by a model: a promise is about agreement with it"
+        assert said in " ".join(cli.out.split())
+        result = json.loads((out / "run.json").read_text())
+        assert (result["labelled_by"], first_error("run", result)) == ("a model", None)
+        card = (out / "dataset" / "README.md").read_text()
+        assert "agreement with those (a model, where the labels came with the data) who labelled" in card
+        assert "12 by people or in the raw file (a model)." in card
+    assert cli("calibrate", "--db", out / "curator.duckdb", "--alpha", "0.2") in {0, 4}
+    assert said in " ".join(cli.out.split())
+
+
 _SAID = st.text(min_size=1, max_size=12).filter(lambda text: text.strip() != "")
 _ASKED = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), st.text(max_size=6)), max_size=3)
 
@@ -396,3 +425,20 @@ def test_the_data_set_of_a_run_is_read_back(cli: Cli, tmp_path: Path) -> None:
     given = [row for row in read(source_rows(str(raw)), Reading()) if isinstance(row, Pair)]
     assert [_what(pair) for pair in back] == [_what(pair) for pair in given]
     assert [pair.metadata.get("auto_label") for pair in back] == [None] * 30 + ["a", "b"] * 15
+
+
+@pytest.mark.parametrize("to", ["trl", "axolotl", "openrlhf", "llamafactory"])
+def test_labels_of_a_judge_never_calibrate_where_no_column_tells_them(cli: Cli, tmp_path: Path, to: str) -> None:
+    raw, log = write_rows(tmp_path / "raw.jsonl", pairs(60, 30)), write_rows(tmp_path / "log.jsonl", judgments(60))
+    assert cli("label", raw, "--judgments", log) == 0
+    export = ("export", "--db", tmp_path / "raw.curated" / "curator.duckdb", "--to", to, "--columns", "minimal")
+    for name, more in (("all", ()), ("people", ("--only", "human"))):
+        assert cli(*export, *more, "--out", tmp_path / name) == 0
+    again = ("label", "--out", tmp_path / "out", "--judgments", log)
+    for source in (tmp_path / "all", next((tmp_path / "all" / "data").iterdir())):
+        assert cli(*again, source) == 1
+        assert "holds labels of a judge and not the column label_source" in cli.err
+    for more in ((tmp_path / "all", "--ignore-labels"), (tmp_path / "people",)):
+        cli(*again, *more)
+        assert "the first pair:" in cli.err
+        assert "label_source" not in cli.err

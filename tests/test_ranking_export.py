@@ -72,6 +72,7 @@ def test_the_judge_orders_what_people_did_not(cli: Cli, tmp_path: Path) -> None:
         "rows": {"auto": 8, "human": 3},
         "splits": {"train": 11},
         "left_out": {"the pairs that are known do not connect all responses": 1},
+        "selection": None,
     }
     assert [row["prompt"] for row in made] == [[{"role": "user", "content": f"prompt {i}"}] for i in range(11)]
     for i, row in enumerate(made):

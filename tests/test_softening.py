@@ -138,7 +138,7 @@ def test_the_slope_of_a_store(cli: Cli, tmp_path: Path) -> None:
             {"slope": found.slope, "largest": found.largest},
         )
         each = store.rows("SELECT log_odds FROM score JOIN input USING (pair_id) ORDER BY position")
-        assert np.ravel(in_sql) == pytest.approx(soften(np.ravel(each), found), rel=1e-12)
+        assert np.ravel(in_sql) == pytest.approx(soften(np.abs(np.ravel(each)), found), rel=1e-12)
         assert votes_of_people(store) == [(1, 59)]
         result = views.latest_run(store)
         assert result is not None

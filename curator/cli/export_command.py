@@ -23,7 +23,8 @@ def command(db: Path, out: Path, as_json: bool, **values: Any) -> None:
     Each form comes with a card and, where it is for one trainer, a configuration for it. The same two responses to a
     prompt are one example, whichever was a.
 
-    With --where, the promise of the card is still about all accepted pairs, not about the chosen ones.
+    With --where, --only or --min-strength, the promise of the card is still about all accepted pairs, not about the
+    chosen ones.
 
     \b
     Examples:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 import orjson
 
+from curator.exports.card import CHOSEN_AUTO
 from curator.intervals import audit_sentence
 from curator.progress import escaped, one_line
 from curator.report.words import next_step
@@ -62,16 +63,7 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
             f"judge ties   {result['judge_ties']:,} pairs, which it calls equal: none of them is auto-labelled"
         )
     lines += _panel_lines(result)
-    if rows["n"]:
-        lines.append(f"calibration  {rows['n']:,} labelled pairs, the judge not right on {rows['errors']:,}")
-    else:
-        lines.append(f"calibration  no labelled pairs{'' if rows['ties_left_out'] else ' yet'}")
-    if result["votes"] != "majority":
-        lines.append(f"             {_RESOLVED[result['votes']]}")
-    if rows["ties_left_out"]:
-        lines.append(f"             {rows['ties_left_out']:,} more are ties, and left out")
-    if rows["fitted"]:
-        lines.append(f"             {rows['fitted']:,} more were fitted on, and do not calibrate")
+    lines += _calibration_lines(result)
     if (threshold := result["threshold"]) is not None and not result["groups"]:
         winner = 1.0 if threshold["log_odds"] == "inf" else 1 / (1 + math.exp(-threshold["log_odds"]))
         lines.append(
@@ -84,11 +76,33 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
     )
     lines += _group_lines(result)
     lines += wrapped("promise", result["promise"])
+    if (where := result.get("where")) is not None:  # runs of an older curator do not say
+        lines += wrapped("", f"of pairs where {one_line(where, 1_000)}, and no others")
     lines += wrapped("change", change) if (change := _change(result)) else []
     if (audit := result.get("audit")) is not None:
         lines += wrapped("audit", audit_sentence(audit))
     for doubt in result["doubts"]:
         lines += wrapped("note", doubt["text"])
+    return lines
+
+
+def _calibration_lines(result: dict[str, Any]) -> list[str]:
+    """What calibrates, and whose labels these are."""
+    rows, lines = result["calibration"], []
+    if rows["n"]:
+        lines.append(f"calibration  {rows['n']:,} labelled pairs, the judge not right on {rows['errors']:,}")
+    else:
+        lines.append(f"calibration  no labelled pairs{'' if rows['ties_left_out'] else ' yet'}")
+    if (model := result.get("labelled_by")) is not None:
+        lines += wrapped(
+            "", f"labels that came with the data were given by {model}: a promise is about agreement with it"
+        )
+    if result["votes"] != "majority":
+        lines.append(f"             {_RESOLVED[result['votes']]}")
+    if rows["ties_left_out"]:
+        lines.append(f"             {rows['ties_left_out']:,} more are ties, and left out")
+    if rows["fitted"]:
+        lines.append(f"             {rows['fitted']:,} more were fitted on, and do not calibrate")
     return lines
 
 
@@ -228,7 +242,11 @@ def export_line(export: dict[str, Any]) -> str:
         text = f"{export['splits']['train']:,} prompts with all responses in order, of which nothing is promised"
     if "test" in export["splits"]:
         text += f" ({export['splits']['train']:,} rows to train on, {export['splits']['test']:,} to test)"
-    return text + (f"; left out: {left_out(export)}" if export["left_out"] else "")
+    text += f"; left out: {left_out(export)}" if export["left_out"] else ""
+    if (chosen := export["selection"]) is not None:
+        text += f"; chosen: {one_line('; '.join(chosen['by']), 1_000)}"
+        text += f". {CHOSEN_AUTO}" if rows["auto"] else ""
+    return text
 
 
 def left_out(export: dict[str, Any]) -> str:

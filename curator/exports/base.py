@@ -193,9 +193,9 @@ EXTRA = (
     ),
     Column(
         "p_target", pa.float64(),
-        "soft label, probability that people prefer `chosen`: of an auto label, the judge's, calibrated on the "
-        "labelled pairs; of a human one, (votes for it + half of the ties + 0.5) / (votes + 1); null where nothing is "
-        "known",
+        "soft label, an estimate and no promise: probability that people prefer `chosen`; of an auto label, the "
+        "judge's, calibrated on the labelled pairs; of a human one, (votes for it + half of the ties + 0.5) / "
+        "(votes + 1); null where nothing is known",
     ),
     Column(
         "strength", pa.float64(),

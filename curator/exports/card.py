@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,14 @@ PICTURE = "risk-and-coverage.svg"
 
 TAG, DEMONSTRATION = "preference-curator", "demonstration-judge"
 """Tags that say who made a data set, and that its auto labels are those of a demonstration judge."""
+
+CHOSEN_AUTO = (
+    "The promise is about all accepted pairs together. It does not hold for those that were chosen: the share of wrong "
+    "labels among them may be larger."
+)
+
+AUTO = "auto-labels"
+"""Tag of a data set that holds labels of a judge, whether or not a column says which these are."""
 
 _SIZES = (
     (1_000, "n<1K"),
@@ -104,7 +113,7 @@ def dataset_card(
         ValueError: a column has a type that a card has no name for.
     """
     return _joined(
-        _header(contents, about or About(), result["judge"]["demonstration"] and contents.sources.get("auto", 0) > 0),
+        _header(contents, about or About(), result["judge"]["demonstration"]),
         _body(result, contents, picture),
     )
 
@@ -124,6 +133,16 @@ def read_card(text: str) -> tuple[dict[str, Any], str]:
     if not isinstance(header, dict):
         raise ValueError("has a header that is not YAML")
     return header, text[end + 1 + len(_START) :]
+
+
+def card_tags(folder: Path) -> list[Any]:
+    """The tags of the card in a folder; none where there is no card."""
+    try:
+        header, _ = read_card((folder / "README.md").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    tags = header.get("tags")
+    return tags if isinstance(tags, list) else []
 
 
 def described(card: str, about: About) -> str:
@@ -149,10 +168,11 @@ def _owner(about: About) -> dict[str, Any]:
 def _header(contents: Contents, about: About, demonstration: bool) -> dict[str, Any]:
     count = sum(split.rows for split in contents.splits.values())
     held = sum(split.held for split in contents.splits.values())
+    tags = [AUTO, *([DEMONSTRATION] if demonstration else [])] if contents.sources.get("auto") else []
     return {
         **_owner(about),
         "pretty_name": about.pretty_name or "Preference pairs labelled with curator",
-        "tags": ["preference", "dpo", "trl", TAG, *([DEMONSTRATION] if demonstration else [])],
+        "tags": ["preference", "dpo", "trl", TAG, *tags],
         "size_categories": [next((name for most, name in _SIZES if count < most), "100M<n<1B")],
         "dataset_info": {
             "features": [_feature(field) for field in contents.schema],
@@ -209,6 +229,9 @@ def _body(result: Mapping[str, Any], contents: Contents, picture: str | None) ->
         if judge["demonstration"]
         else ""
     )
+    model = result.get("labelled_by")
+    people = "people" if model is None else f"people or in the raw file ({model})"
+    whoever = "the people" if model is None else f"those ({model}, where the labels came with the data)"
     threshold, panel, groups = result["threshold"], result["panel"], _groups(result)
     several = _template(result["judges"][0]) if panel is None else _several(result["judges"], panel)
     audit = "" if result.get("audit") is None else f"\n## The audit\n\n{audit_sentence(result['audit'])}\n"
@@ -218,15 +241,15 @@ def _body(result: Mapping[str, Any], contents: Contents, picture: str | None) ->
     return f"""
 # Preference pairs labelled with curator
 
-{count} pairs: {auto} labelled by a judge, {human} by people.
+{count} pairs: {auto} labelled by a judge, {human} by {people}.
 {demonstration}
 ## The promise
 
 > {_escaped(result["promise"])}
 
 {groups}It is about the {result["accepted"]} pairs that the rule accepted out of {result["pool"]}, and about
-agreement with the people who labelled the calibration rows. It says nothing about single pairs, nor about other data.
-{_selection(result, contents.sources)}{_people(result)}{_picture(picture)}{audit}
+agreement with {whoever} who labelled the calibration rows. It says nothing about single pairs, nor about other data.
+{_taken(result.get("where"))}{_selection(result, contents.sources)}{_people(result)}{_picture(picture)}{audit}
 {_doubts(result["doubts"])}## How the labels were made
 
 | | |
@@ -282,16 +305,24 @@ def _template(judge: Mapping[str, Any]) -> str:
     return f"| template | {_cell(judge['template'])} |\n" if judge["template"] else ""
 
 
+def _taken(where: str | None) -> str:
+    """Which pairs were judged and labelled at all."""
+    if where is None:
+        return ""
+    return f"\nOnly pairs that meet a condition were taken: {_cell(where, 1_000)}. The promise is about those alone.\n"
+
+
 def _selection(result: Mapping[str, Any], rows: Mapping[str, int]) -> str:
     """That rows were chosen, about which nothing was promised."""
     chosen = result.get("selection")
     if chosen is None:
         return ""
-    return (
-        f"\n**These are {sum(rows.values())} of {chosen['of']} rows, chosen by a condition:** "
-        f"{_cell(chosen['where'])}. The promise is about all accepted pairs together. It does not hold for those that "
-        "were chosen: the share of wrong labels among them may be larger.\n"
+    said = (
+        f"\n**These are {sum(rows.values())} of {chosen['of']} rows, chosen:** {_cell('; '.join(chosen['by']), 1_000)}."
     )
+    if rows.get("auto"):
+        said += f" {CHOSEN_AUTO}"
+    return f"{said}\n"
 
 
 _RESOLVED = {
@@ -357,9 +388,9 @@ def _doubts(doubts: list[dict[str, Any]]) -> str:
     return "## Doubts\n\n" + "".join(f"- {_escaped(doubt['text'])}\n" for doubt in doubts) + "\n"
 
 
-def _cell(text: str) -> str:
+def _cell(text: str, most: int = 200) -> str:
     """Text for a Markdown table cell: a judge's name comes from a file or a server and may hold anything."""
-    return _escaped(text[:200])
+    return _escaped(text[:most])
 
 
 def _escaped(text: str) -> str:

@@ -14,7 +14,7 @@ from curator.noise import annotator_noise
 from curator.options import Rule, Ties
 from curator.store import Store
 from curator.store import doubts as stored
-from curator.store.looks import chosen_before, earlier_looks
+from curator.store.looks import chosen_before, earlier_looks, pools_before
 
 Answers = tuple[str, tuple[int, int], tuple[int, int]]
 """A judge's name; of the calibration pairs, and of the pool, how many it answered and was to read."""
@@ -57,6 +57,7 @@ def find_doubts(
         found.append(doubts.earlier_tries(rows["earlier_tries"]))
         found.append(doubts.earlier_looks(earlier_looks(store)))
         found.append(doubts.chosen_before(chosen_before(store)))
+        found.append(doubts.other_pools(pools_before(store, result["where"])))
     if result["panel"] is not None and result["panel"]["missing"] == Missing.MEAN:
         found += [doubts.uneven_answers(*one, judges=len(answers)) for one in answers]
     if result["panel"] is not None and result["panel"]["weights"] is None:

@@ -15,7 +15,7 @@ from curator.steps.reporting import risk_picture
 from curator.steps.results import Result
 from curator.steps.softening import latest_label_smoothing, latest_softening
 from curator.store import Store
-from curator.store.dataset import dataset, examples
+from curator.store.dataset import UNKNOWN_STRENGTH, dataset, examples
 
 _ALL = Wanted()
 
@@ -47,9 +47,13 @@ def export_dataset(
         return Facts(*latest_label_smoothing(store, result, rows))
 
     picture = risk_picture(store, result)
-    found = examples(store, wanted, latest_softening(store).slope)
-    if wanted.where is not None:
-        result = {**result, "selection": {"where": wanted.where, "of": found.every}}
+    softening = latest_softening(store)
+    found = examples(store, wanted, softening)
+    by = list(found.chosen)
+    if softening.reason is not None and UNKNOWN_STRENGTH in found.left_out:
+        by.append(f"the judge's labels have no p_target, and with it no strength: {softening.reason}")
+    selection = {"of": found.every * EXPORTS[wanted.to].copies, "by": by} if by else None
+    result = {**result, "selection": selection}
     written = write_export(
         folder, EXPORTS[wanted.to], dataset(store, found, wanted.test), wanted, facts,
         lambda contents: dataset_card(result, contents, about, picture and picture[1]),
@@ -57,5 +61,5 @@ def export_dataset(
     )  # fmt: skip
     return {
         "to": wanted.to, "rows": written.sources, "splits": written.splits,
-        "left_out": {**found.left_out, **written.left_out},
+        "left_out": {**found.left_out, **written.left_out}, "selection": selection,
     }  # fmt: skip

@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from curator import __version__
 from curator.errors import InputError
+from curator.exports.card import AUTO, card_tags
 from curator.files import Meter, whole_file
 from curator.formats.base import Format
+from curator.formats.curated import FORMAT as CURATED
 from curator.formats.read import Seen, read
 from curator.options import LabelOptions
 from curator.pair import Pair
@@ -26,6 +29,7 @@ from curator.store import Store
 from curator.store.filters import keep_only, parse_condition
 from curator.store.hygiene import traits_number
 from curator.store.pairs import Added, input_number, replace_input
+from curator.store.provenance import keep_provenance
 
 _RECORD = "input as it was read"
 
@@ -120,6 +124,8 @@ def _recall(store: Store, options: LabelOptions, key: dict[str, Any]) -> dict[st
 def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, Ingested]:
     rejected = {"pool": 0, "calibration": 0}
     seen = {role: Seen() for role in rejected}
+    models = set[str]()
+    exported: dict[str, bool] = {}
     first: list[str] = []
     limit = None if options.limit is None else min(options.limit, sys.maxsize)
     with whole_file(options.out / "rejects.jsonl") as aside, aside.open("wb") as file:
@@ -131,6 +137,9 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, 
             shown = False
             for row in _counted(rows, meter, total is not None, advance):
                 if isinstance(row, Pair):
+                    if row.votes and (form := seen[role].format) is not None:
+                        _require_people(row.file, form, exported)
+                        models.update({form.labelled_by} - {"people", ""})
                     if not shown:
                         progress.say(_example(row, seen[role].format))
                         shown = True
@@ -155,6 +164,7 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, 
             def settle() -> None:
                 if options.where is not None:
                     left_out.update(_keep_only(store, options.where, progress))
+                keep_provenance(store, options.where, models)
 
             added = replace_input(store, sources, settle)
     if not added["pool"].pairs:
@@ -162,6 +172,24 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, 
     if first:
         progress.say(f"rejected {sum(rejected.values()):,} rows; the first: {first[0]}")
     return {role: _ingested(one, seen[role], rejected[role], left_out.get(role, 0)) for role, one in added.items()}
+
+
+def _require_people(file: str, form: Format, known: dict[str, bool]) -> None:
+    """Raises InputError where labels of a judge would calibrate, for an export of ours does not say which these are.
+
+    Args:
+        known: of each file that was asked about, whether a card says that judges labelled rows of it.
+    """
+    if form is CURATED:
+        return
+    if file not in known:
+        known[file] = any(AUTO in card_tags(Path(file).absolute().parents[up]) for up in (0, 1))
+    if known[file]:
+        raise InputError(
+            f"{file}: is an export of curator that holds labels of a judge and not the column label_source: they would "
+            "calibrate as if people had given them. Export all columns (--to parquet or jsonl), or --only human, or "
+            "give --ignore-labels"
+        )
 
 
 def _need_fields(options: LabelOptions, seen: dict[str, Seen]) -> None:

@@ -46,6 +46,7 @@ def export_ranking(store: Store, folder: Path, wanted: Wanted = _WANTED) -> dict
         "rows": {"auto": count - sources["human"], "human": sources["human"]},
         "splits": {"train": count},
         "left_out": dict(left_out),
+        "selection": None,
     }
 
 

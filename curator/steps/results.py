@@ -20,6 +20,7 @@ from curator.steps.scoring import A, B, told_apart
 from curator.store import Store, tasks, views
 from curator.store.dataset import dataset_counts
 from curator.store.decisions import GroupCalibration, earlier_tries
+from curator.store.provenance import provenance
 
 Result = dict[str, Any]
 
@@ -52,6 +53,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
                 for one in decided.calibrations
             ),
         },
+        **provenance(store),
         "score": rule.score.value,
         "guarantee": rule.guarantee.value,
         "alpha": float(rule.alpha),

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from curator.options import Wanted
 from curator.pair import content_id
 from curator.prompts import prompt_from_json
+from curator.softening import Softening
 from curator.store.connection import Store
 from curator.store.filters import matching, parse_condition
+from curator.store.softening import SOFT
 
 _SAID = """
     SELECT pair.rowid AS place, pair_id, prompt_id, coalesce(l.verdict, d.label) AS verdict,
@@ -48,6 +50,12 @@ _TWINS = """
 The first stays, or the first that people said something of; where these contradict each other, none."""
 
 
+UNKNOWN_STRENGTH = "of unknown strength"
+"""Why examples are left out of which neither the raw file nor `p_target` says how strong the preference is."""
+
+_STRENGTH = "coalesce(strength, ln(p_target / (1 - p_target)))"
+
+
 @dataclass(frozen=True, slots=True)
 class Examples:
     """What will be exported.
@@ -55,24 +63,26 @@ class Examples:
     Attributes:
         tools, rationale: whether any example has a list of tools, or a judge's reason.
         left_out: labelled pairs that are no examples, by reason.
-        every: examples that there would be without a condition.
+        every: examples that there would be if none were chosen.
+        chosen: by what they were chosen, in words.
     """
 
     tools: bool
     rationale: bool
     left_out: dict[str, int]
     every: int
+    chosen: tuple[str, ...] = ()
 
 
-def examples(store: Store, wanted: Wanted, slope: float | None = None) -> Examples:
+def examples(store: Store, wanted: Wanted, soft: Softening | None = None) -> Examples:
     """Make the table `exported`: every pair that goes into an export, without its texts.
 
     Args:
-        slope: of the line through 0 from the judge's log-odds to calibrated ones; None: there is none.
+        soft: makes the judge's log-odds calibrated ones; None, or without a slope: nothing does.
     """
     left_out = _said(store)
     store.rows(
-        """CREATE OR REPLACE TEMP TABLE exported AS
+        f"""CREATE OR REPLACE TEMP TABLE exported AS
         WITH voted AS (
             SELECT pair_id, count(*) AS votes,
                    count(*) FILTER (verdict = 'a') AS a, count(*) FILTER (verdict = 'b') AS b,
@@ -86,31 +96,45 @@ def examples(store: Store, wanted: Wanted, slope: float | None = None) -> Exampl
                if(human, 'human', 'auto') AS label_source,
                if(verdict = 'a', s.p_a, s.p_b) AS p_chosen, s.bpe,
                if(human, ((if(verdict = 'a', a, b) + (votes - a - b) / 2) + 0.5) / (votes + 1),
-                         1 / (1 + exp(-$slope::DOUBLE * abs(s.log_odds)))) AS p_target,
+                         {SOFT}) AS p_target,
                list_avg(if(verdict = 'a', strength_a, strength_b)) AS strength, rationale
         FROM said LEFT JOIN score s USING (pair_id) LEFT JOIN voted USING (pair_id)
              LEFT JOIN (SELECT pair_id, label AS verdict, rationale FROM reason) USING (pair_id, verdict)
         WHERE verdict IN ('a', 'b') ORDER BY place""",
-        {"slope": slope},
+        {"slope": soft and soft.slope, "largest": soft and soft.largest},
     )
     every = store.count("SELECT count(*) FROM exported")
+    chosen: list[str] = []
     if wanted.where is not None:
         condition = parse_condition(store, wanted.where)
         matching(store, condition)
         left_out |= _leave_out(store, "not where the condition holds", f"NOT ({condition.sql})")
+        chosen.append(f"where {wanted.where}")
     if wanted.only is not None:
         left_out |= _leave_out(store, f"not {wanted.only}", f"label_source <> '{wanted.only}'")
+        chosen.append(f"only {wanted.only} labels")
     if wanted.min_strength:
-        margin = "ln(p_target / (1 - p_target))"
-        left_out |= _leave_out(
-            store, "weak", f"coalesce(strength, {margin}, -1) < {float(wanted.min_strength)!r}::DOUBLE"
-        )
+        chosen.append(_in_units(store, wanted.min_strength))
+        left_out |= _leave_out(store, UNKNOWN_STRENGTH, f"{_STRENGTH} IS NULL")
+        left_out |= _leave_out(store, "weak", f"{_STRENGTH} < {float(wanted.min_strength)!r}::DOUBLE")
     tools = store.count(
         """SELECT count(*) FROM pair SEMI JOIN exported USING (pair_id)
         WHERE contains(metadata, '"tools"') AND json_type(metadata, '$.tools') = 'ARRAY'"""
     )
     rationale = store.count("SELECT count(*) FROM exported WHERE rationale IS NOT NULL")
-    return Examples(tools > 0, rationale > 0, left_out, every)
+    return Examples(tools > 0, rationale > 0, left_out, every, tuple(chosen))
+
+
+def _in_units(store: Store, least: float) -> str:
+    """What a least strength means here: a strength in the unit of a raw file and log-odds are two scales."""
+    stated, odds = store.one(
+        f"""SELECT count(strength), count({_STRENGTH}) - count(strength)
+        FROM exported"""
+    )
+    units = [f"{stated:,} by the strength that the raw file states, in its unit"] if stated else []
+    units += [f"{odds:,} by the log-odds of p_target"] if odds else []
+    scales = " (two scales)" if len(units) == 2 else ""
+    return f"strength at least {least:g}, of which {' and '.join(units) or 'nothing is known'}{scales}"
 
 
 def dataset_counts(store: Store) -> dict[str, int]:

@@ -96,3 +96,15 @@ def chosen_before(store: Store) -> int:
         WHERE n > 0 AND recorded_at >= (SELECT min(recorded_at) FROM {_CALIBRATING})
           AND made IS DISTINCT FROM (SELECT arg_max(made, calibration_id) FROM setting)"""
     )
+
+
+def pools_before(store: Store, where: str | None) -> int:
+    """How many other conditions (--where) chose the pairs of a run with some of today's calibration labels already
+    there."""
+    return store.count(
+        f"""SELECT count(DISTINCT coalesce(result->>'where', '')) FROM run
+        WHERE (result->'$.calibration.n')::BIGINT > 0
+          AND recorded_at >= (SELECT min(recorded_at) FROM {_CALIBRATING})
+          AND (result->>'where') IS DISTINCT FROM ?""",
+        [where],
+    )

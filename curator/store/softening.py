@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from curator.store.connection import Store
 from curator.store.decisions import FITS, fit_cut
 
-SOFT = "1 / (1 + exp(-$slope * least(greatest(log_odds, -$largest), $largest)))"
-"""`curator.softening.soften` in SQL: P(people prefer a); $slope and $largest are those of a `Softening`."""
+SOFT = "1 / (1 + exp(-$slope::DOUBLE * least(abs(log_odds), $largest::DOUBLE)))"
+"""`curator.softening.soften` in SQL, of the judge's own side; $slope and $largest are those of a `Softening`."""
 
 
 def labelled_log_odds(store: Store, fit_fraction: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
