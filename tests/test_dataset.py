@@ -67,7 +67,7 @@ def better(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
         ((), (), {0: "a", 1: "a"}, [], {"contradict each other": 2}),
         ((), (A,), {0: "a"}, [("y", "human")], {"same responses again": 1}),
         ((), (B,), {0: "a"}, [("x", "human")], {"same responses again": 1}),
-        ((TIE,), (), {1: "a"}, [], {"same responses again": 1}),
+        ((TIE,), (), {1: "a"}, [], {"same responses again": 1, "called equal": 1}),
         ((TIE,), (A,), {}, [], {"contradict each other": 2}),
         ((SKIP,), (), {1: "a"}, [("y", "auto")], {}),
     ],
@@ -226,7 +226,7 @@ def test_equal_stores_give_equal_bytes_in_every_split(cli: Cli, db: Path, tmp_pa
         assert cli("export", "--db", db, "--to", to, "--split", "0.25", "--out", out) == 0
         written.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
     assert written[0] == written[1]
-    assert len(written[0]) == (5 if to == "trl-kto" else 4)  # the picture among them
+    assert len(written[0]) == (5 if to == "trl-kto" else 4), "card, picture, two splits, configuration"
 
 
 def test_an_export_says_what_it_holds_and_what_it_leaves_out(cli: Cli, db: Path, tmp_path: Path) -> None:

@@ -204,6 +204,9 @@ def test_detection() -> None:
         InputError, match=r"has the fields prompt, response_a\. The nearest, pair, also needs response_b\."
     ):
         detect({"prompt": "why?", "response_a": "because"}, "f")
+    with pytest.raises(InputError, match=r"fields Why is the sky.{22,26}…\. Is the first row data\?") as raised:
+        detect({"Why is the sky so blue, and not green? " * 99: "because"}, "a.csv")
+    assert len(str(raised.value)) < 1000
     with pytest.raises(InputError, match="fit pair and chosen_rejected; say which with --input-format"):
         detect({**PAIR, **CHOSEN}, "f")
 

@@ -194,7 +194,13 @@ NAMED = {"id": "n", "prompt": "q", "a": "x", "b": "y", "label": "pick"}
 def table(tmp_path: Path) -> Path:
     """60 pairs in fields of other names, 30 of them labelled by 1 for a and 2 for b."""
     rows = [
-        {"n": row["id"], "q": row["prompt"], "x": row["response_a"], "y": row["response_b"], "pick": pick}
+        {
+            "n": row["id"],
+            "q": row["prompt"].replace(" ", "\n\n"),
+            "x": row["response_a"],
+            "y": row["response_b"],
+            "pick": pick,
+        }
         for row in pairs(60, labelled=30)
         for pick in [{"a": 1, "b": 2, None: None}[row["label"]]]
     ]

@@ -238,7 +238,8 @@ wanted = together(
     click.option("--to", type=click.Choice(EXPORTS), default="trl", show_default=True, help="For which trainer."),
     option(
         "--columns", type=click.Choice(["all", "minimal"]), default="all", show_default=True,
-        help="minimal: only the columns that the trainer reads.",
+        help="minimal: only the columns that the trainer reads; which labels are the judge's and on which side each "
+        "response stood is lost.",
     ),
     option(
         "--split", type=Number(0, 1, max_open=True), default=0.0, show_default=True, metavar="SHARE",

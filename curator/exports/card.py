@@ -271,14 +271,14 @@ agreement with {whoever} who labelled the calibration rows. It says nothing abou
 
 ## What is not promised
 
-{_limits(result, auto, human)}"""
+{_limits(result, auto, human, told="label_source" in contents.schema.names)}"""
 
 
 def _picture(words: str | None) -> str:
     return "" if words is None else f"\n![{_escaped(words)}]({PICTURE})\n"
 
 
-def _limits(result: Mapping[str, Any], auto: int, human: int) -> str:
+def _limits(result: Mapping[str, Any], auto: int, human: int, *, told: bool) -> str:
     """What a reader might take for promised and is not."""
     said = [
         "How often people are wrong. A label counts as wrong where it is not the one that these people would give.",
@@ -291,6 +291,11 @@ def _limits(result: Mapping[str, Any], auto: int, human: int) -> str:
         said.append(
             f"The error among the {auto} auto labels here by themselves. The promise is about all {result['accepted']} "
             "accepted pairs; those that people have labelled, or that a filter left out, are not among them."
+        )
+    if auto and not told:
+        said.append(
+            "Anything about labels made of these rows: no column says which labels are the judge's. Read as raw rows, "
+            "all count as people's, and a threshold set on them promises agreement with a judge."
         )
     if human:
         said.append(

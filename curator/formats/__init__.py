@@ -39,6 +39,7 @@ from curator.formats import (
     webgpt,
 )
 from curator.formats.base import Format
+from curator.progress import one_line
 
 _MODULES = (
     canonical,
@@ -91,9 +92,11 @@ def detect(row: Mapping[str, Any], file: str) -> Format:
     fitting = [FORMATS[name] for name, fields in found.items() if not any(fields < other for other in found.values())]
     if len(fitting) == 1:
         return fitting[0]
-    shown = ", ".join(sorted(keys)[:20]) or "none"
+    shown = ", ".join(one_line(key, 40) for key in sorted(keys)[:20]) or "none"
     if not fitting:
-        raise UnknownFormat(f"{file}: no known format has the fields {shown}. {_nearest(keys)}")
+        heads = any(len(key) > 40 for key in keys)
+        hint = "Is the first row data? A table's first row has the names of its columns. " if heads else ""
+        raise UnknownFormat(f"{file}: no known format has the fields {shown}. {hint}{_nearest(keys)}")
     names = " and ".join(entry.name for entry in fitting)
     raise InputError(f"{file}: the fields {shown} fit {names}; say which with --input-format")
 

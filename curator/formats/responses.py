@@ -12,6 +12,9 @@ from typing import Any
 from curator.formats.base import At, BadRow, Format, conversation, rest, score, source_id
 from curator.pair import Candidates, Response
 
+_RANKING = frozenset({"pair_ids", "n_pairs", "label_source"})
+"""Fields of curator's own rankings."""
+
 
 def _response(said: str | dict[str, Any], given: object) -> Response:
     if isinstance(said, str):
@@ -24,14 +27,16 @@ def _response(said: str | dict[str, Any], given: object) -> Response:
 
 
 def _convert(row: Mapping[str, Any], at: At) -> Candidates:
-    responses, scores = row["responses"], row.get("scores")
+    responses, scores, used = row["responses"], row.get("scores"), {"id", "prompt", "responses", "scores"}
     if scores is not None and len(scores) != len(responses):
         raise BadRow("scores", f"are {len(scores)}, for {len(responses)} responses")
+    if row.keys() >= _RANKING and row["label_source"] != "human":
+        scores, used = None, used - {"scores"}  # a judge's: a threshold set on them would promise agreement with it
     return Candidates(
         prompt=conversation(row["prompt"]),
         responses=tuple(map(_response, responses, scores or [None] * len(responses))),
         source_id=source_id(row),
-        metadata=rest(row, "id", "prompt", "responses", "scores"),
+        metadata=rest(row, *used),
         file=at.file,
         line=at.line,
     )

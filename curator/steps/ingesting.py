@@ -228,7 +228,7 @@ def _example(pair: Pair, form: Format | None) -> str:
     said = "; ".join(f"{vote.verdict}{f' ({vote.annotator})' if vote.annotator else ''}" for vote in pair.votes)
     texts = {"prompt": pair.prompt[-1].content, "a": pair.response_a, "b": pair.response_b, "label": said or "none"}
     lines = [f"format {form.name if form else '?'}; the first pair:"]
-    lines += [f"  {name:7}{one_line(text, 100)}" for name, text in texts.items()]
+    lines += [f"  {name:7}{one_line(' '.join(text.split()), 100)}" for name, text in texts.items()]
     if form and pair.votes and form.labelled_by not in {"people", ""}:
         lines.append(f"  the labels were given by {form.labelled_by}: a promise is about agreement with them")
     return "\n".join(lines)

@@ -145,13 +145,16 @@ def dataset_counts(store: Store) -> dict[str, int]:
 
 
 def _said(store: Store) -> dict[str, int]:
-    """Make the table `said`, in which no two responses to a prompt stand twice; how many were taken out, by reason."""
+    """Make the table `said`, in which no two responses to a prompt stand twice; how many are no examples, by reason."""
     store.rows(f"CREATE OR REPLACE TEMP TABLE said AS {_SAID}")
     store.rows(f"CREATE OR REPLACE TEMP TABLE twin AS {_TWINS}")
     contradicting, twins = store.one("SELECT count(*) FILTER (contradicts), count(*) FROM twin")
     if twins:
         store.rows("DELETE FROM said WHERE place IN (SELECT place FROM twin)")
-    found = {"contradict each other": contradicting, "same responses again": twins - contradicting}
+    equal = store.count("SELECT count(*) FROM said WHERE verdict NOT IN ('a', 'b')")
+    found = {
+        "contradict each other": contradicting, "same responses again": twins - contradicting, "called equal": equal,
+    }  # fmt: skip
     return {reason: count for reason, count in found.items() if count}
 
 
