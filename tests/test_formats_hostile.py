@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from curator.errors import InputError
 from curator.files import Reject, parse_line
 from curator.formats import FORMATS
 from curator.formats.read import Seen, read
@@ -24,10 +23,11 @@ REFUSED = {"mt_bench_pairs"}
 
 _LEAF = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9)
-    | st.sampled_from([text for text in TEXTS if len(text) < 2_000]) | st.sampled_from(['["a"]', "[null]", "[1", '{"a": 1}', "[" * 1_500, "", " ", "tie", "1"])
+    | st.sampled_from([text for text in TEXTS if len(text) < 2_000])
+    | st.sampled_from(['["a"]', "[null]", "[1", '{"a": 1}', "[" * 1_500, "", " ", "tie", "1"])
     | st.sampled_from([10**400, -(2**63), 2**64, 1e308])
 )  # fmt: skip
-_TURN = st.fixed_dictionaries({}, optional={name: _LEAF for name in ("role", "content", "from", "value")})
+_TURN = st.fixed_dictionaries({}, optional=dict.fromkeys(("role", "content", "from", "value"), _LEAF))
 _VALUE = st.recursive(
     _LEAF | _TURN,
     lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=3), inside, max_size=3),
@@ -54,13 +54,10 @@ def test_anything_anywhere_gives_pairs_or_rejects(name: str, data: st.DataObject
         inside[last] = data.draw(_VALUE)
     form, seen = FORMATS[name], Seen()
     reading = Reading(name, criterion=data.draw(st.sampled_from(form.criteria)) if form.criteria else None)
-    try:
-        found = list(read([parse_line("raw.jsonl", 1, json.dumps(row).encode())], reading, seen))
-    except InputError as error:
-        assert "refused" in str(error) or name in REFUSED
-        return
+    found = list(read([parse_line("raw.jsonl", 1, json.dumps(row).encode())], reading, seen))
     assert seen.rows + sum(isinstance(one, Reject) for one in found) == 1
     for pair in found:
         if not isinstance(pair, Reject):
-            assert pair.pair_id and orjson.dumps(dict(pair.metadata))
+            assert pair.pair_id
+            assert orjson.dumps(dict(pair.metadata))
             assert all(vote.strength is None or vote.strength >= 0 for vote in pair.votes)
