@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import choix
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse.csgraph import connected_components
 
 Floats = NDArray[np.float64]
 
@@ -91,6 +89,9 @@ def rank(
 
 def _strengths(matrix: Floats) -> Floats | Unranked:
     """Log-strengths from the matrix of how much each wins against each; shape (n,), rounded."""
+    import choix  # takes most of a second, which other exports need not wait for
+    from scipy.sparse.csgraph import connected_components
+
     if connected_components(matrix > 0, directed=False)[0] != 1:
         return Unranked.APART
     try:

@@ -82,6 +82,8 @@ def read_yaml(path: Path, schema: str) -> dict[str, Any]:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is the safe one
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: {error}") from None
+    except RecursionError:
+        raise RecipeError(f"{path}: is nested too deeply") from None
     try:
         problem = first_error(schema, values)
     except ValueError as error:  # YAML has keys and values that JSON has not

@@ -98,6 +98,13 @@ def test_importing_curator_loads_nothing_heavy_and_offers_its_names() -> None:
     assert names == "['__version__', 'label']"
 
 
+def test_what_few_runs_need_is_loaded_by_these_alone() -> None:
+    code = "import sys, curator.pipeline; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    rare = {"choix", "scipy.stats", "matplotlib", "datasketch", "py3langid", "krippendorff", "datasets", "torch"}
+    assert not rare & set(done.stdout.split())
+
+
 def test_no_module_has_outgrown_its_room() -> None:
     for path in PACKAGE.rglob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path

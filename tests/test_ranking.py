@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize
@@ -38,6 +38,7 @@ def strengths(found: Ranking | Unranked) -> NDArray[np.float64]:
     return np.array([strength for _, strength in sorted(zip(found.order, found.strengths, strict=True))])
 
 
+@settings(deadline=None)  # the first one waits for the library
 @given(games())
 def test_it_is_the_fit_of_greatest_likelihood(game: tuple[int, Pairs]) -> None:
     count, pairs = game
@@ -57,6 +58,7 @@ def test_it_is_the_fit_of_greatest_likelihood(game: tuple[int, Pairs]) -> None:
     np.testing.assert_allclose(strengths(ranked(count, pairs)), best - best.mean(), atol=2e-6)
 
 
+@settings(deadline=None)
 @given(games(), st.randoms())
 def test_the_same_bits_in_any_order(game: tuple[int, Pairs], chance: st.random) -> None:  # type: ignore[name-defined]
     count, pairs = game
@@ -77,6 +79,7 @@ def test_the_same_bits_in_any_order(game: tuple[int, Pairs], chance: st.random) 
     assert [moved[i] for i in other.order] == list(found.order)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(6)), st.floats(0.501, 1))
 def test_verdicts_that_agree_give_their_order(order: list[int], p: float) -> None:
     every = [(i, j, p) if order.index(i) < order.index(j) else (j, i, p) for i, j in combinations(range(6), 2)]

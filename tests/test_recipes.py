@@ -283,3 +283,10 @@ def test_the_run_keeps_how_many_people_answer_and_writes_the_queue_in_the_order_
     assert result["queue"]["answers"] > result["queue"]["tasks"] == 40
     assert cli("label", raw, "--judgments", log, "--out", tmp_path / "one", "--overlap", "0.5") == 1
     assert "give --annotators-per-pair" in cli.err
+
+
+def test_a_recipe_that_is_nested_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "deep.yaml"
+    path.write_text("name: x\ndescription: " + "[" * 5_000, encoding="utf-8")
+    with pytest.raises(RecipeError, match="is nested too deeply"):
+        load_recipe(str(path))

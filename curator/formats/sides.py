@@ -70,7 +70,8 @@ def turns(row: Mapping[str, Any], field: str) -> tuple[Message, ...]:
 
 
 def _turn(one: object, field: str) -> Message:
-    if not isinstance(one, dict) or one.get("role") not in _ROLES:
+    role = one.get("role") if isinstance(one, dict) else None
+    if not isinstance(one, dict) or not isinstance(role, str) or role not in _ROLES:
         raise BadRow(field, "is not a turn: role must be system, developer, user, assistant or tool")
     content = one.get("content")
     if isinstance(content, list):
@@ -79,7 +80,7 @@ def _turn(one: object, field: str) -> Message:
         content = "\n".join(part["text"] for part in content)
     if not isinstance(content, str):
         raise BadRow(field, "has no text")
-    return Message(one["role"], content)
+    return Message(role, content)
 
 
 def last_answers(

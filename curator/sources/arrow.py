@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, time
@@ -93,10 +94,11 @@ def table_rows(
     Raises:
         InputError: it has columns of what is no text.
     """
+    named = Counter(schema.names)
     for field in schema:
         if _is_binary(field.type):
             raise InputError(f"{name}: column {field.name!r} holds bytes, which nobody can read: leave it out")
-        if schema.names.count(field.name) > 1:
+        if named[field.name] > 1:
             raise InputError(f"{name}: two columns have one name: {field.name}")
     for batch in batches:
         exact = _without_nanoseconds(batch)

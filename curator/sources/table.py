@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -70,7 +70,7 @@ def table_rows(file: IO[bytes], name: str, number: int, header: Header) -> Itera
         InputError: two columns have one name.
     """
     names = header.names
-    if twice := {one for one in names if one and names.count(one) > 1}:
+    if twice := {one for one, count in Counter(filter(None, names)).items() if count > 1}:
         raise InputError(f"{name}: two columns have one name: {', '.join(sorted(twice))}")
     for start, text, cells in records(_numbered(file, number), header.delimiter):
         try:
