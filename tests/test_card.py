@@ -11,7 +11,8 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from curator.exports.card import DEMONSTRATION, PICTURE, About, Contents, Split, dataset_card, described, read_card
+from curator.exports.card import PICTURE, dataset_card
+from curator.exports.header import DEMONSTRATION, About, Contents, Split, described, read_card
 from curator.report.drawing import standalone
 from tests import reports
 from tests.conftest import Cli, judgments, pairs, write_rows

@@ -214,6 +214,14 @@ def test_the_safer_response_is_not_the_better_one() -> None:
     assert by_criterion == {"better": Verdict.B, "safer": Verdict.A}
 
 
+def test_an_id_that_came_as_a_floating_number_is_one() -> None:
+    """A column of integers with nulls in it often comes as floating numbers."""
+    row = {"prompt": "q", "response_0": "x", "response_1": "y", "better_response_id": 1.0, "safer_response_id": 0.0}
+    convert = FORMATS["pku_saferlhf"].convert
+    labels = [convert(row, At(criterion=criterion)).label for criterion in ("better", "safer")]
+    assert labels == [Verdict.B, Verdict.A]
+
+
 def test_which_verdict_is_meant_must_be_said() -> None:
     with pytest.raises(InputError, match=r"pku_saferlhf have several verdicts: .* --criterion \(better, safer\)"):
         found("pku_saferlhf", Reading())

@@ -213,3 +213,10 @@ def test_no_network_and_no_extra_are_said(tmp_path: Path, monkeypatch: pytest.Mo
         InputError, match=r"org/name: reading the hub needs more: pip install 'preference-curator\[hub\]'"
     ):
         require_source("org/name")
+
+
+@pytest.mark.parametrize("raw", ["https://me:hunter2@host/rows.jsonl", "hf://me:hunter2@datasets/org/name"])
+def test_a_password_in_an_address_is_not_repeated(raw: str, cli: Cli) -> None:
+    assert cli("label", raw) == 1
+    assert "address with a name or password" in cli.err
+    assert "hunter2" not in cli.err + cli.out

@@ -190,7 +190,7 @@ about = together(
 
 def about_choice(values: dict[str, Any]) -> Any:
     """The `About` of parsed options."""
-    from curator.exports.card import About
+    from curator.exports.header import About
 
     try:
         return About(values["license"], values["languages"], values["pretty_name"])

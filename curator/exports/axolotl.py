@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curator.exports.base import PROMPT, Examples, Export, Facts, Reasons, tool_calls
-from curator.exports.card import Split
 from curator.exports.configuring import EXAMPLE_MODEL, comment, smoothing
+from curator.exports.header import Split
 from curator.exports.trl import DPO, preference
 
 _ROLES = {"system", "user", "assistant", "tool"}

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from curator.errors import HubError, InputError
-from curator.exports.card import DEMONSTRATION, PICTURE, TAG, About, described, read_card
+from curator.exports.card import PICTURE
+from curator.exports.header import DEMONSTRATION, TAG, About, described, read_card
 
 CARD = "README.md"
 

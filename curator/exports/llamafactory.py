@@ -24,8 +24,8 @@ from curator.exports.base import (
     assistant,
     tool_calls,
 )
-from curator.exports.card import Split
 from curator.exports.configuring import EXAMPLE_MODEL, comment, smoothing
+from curator.exports.header import Split
 
 
 def _rows(examples: Examples, margin: str) -> Mapping[str, pa.Array]:

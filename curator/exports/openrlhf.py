@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from curator.exports.base import MARGIN, PROMPT, Examples, Export, Facts, margins
-from curator.exports.card import Split
 from curator.exports.configuring import EXAMPLE_MODEL, comment, smoothing
+from curator.exports.header import Split
 from curator.exports.trl import DPO, preference
 
 

@@ -20,8 +20,8 @@ from curator.exports.base import (
     answer,
     margins,
 )
-from curator.exports.card import Split
 from curator.exports.configuring import EXAMPLE_MODEL, comment, smoothing
+from curator.exports.header import Split
 
 _ANSWER = ", as one assistant message"
 _TRANSCRIPT = "the conversation, as messages, and "

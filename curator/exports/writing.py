@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curator.exports.base import Column, Examples, Export, Facts
-from curator.exports.card import Contents, Split
+from curator.exports.header import Contents, Split
 from curator.files import whole_folder
 from curator.options import Wanted
 

@@ -22,7 +22,7 @@ def _convert(row: Mapping[str, Any], at: At) -> Pair:
         prompt=(Message("user", row["prompt"]),),
         response_a=row["response_0"],
         response_b=row["response_1"],
-        votes=() if said is None else (Vote(_SIDE[said]),),
+        votes=() if said is None else (Vote(_SIDE[int(said)]),),
         metadata=rest(row, "prompt", "response_0", "response_1", f"{at.criterion}_response_id"),
         file=at.file,
         line=at.line,

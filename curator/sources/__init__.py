@@ -83,6 +83,9 @@ def default_out(raw: str) -> Path:
 
 def _found(raw: str) -> list[str] | HubName:
     """What a source is: files, or a data set of the hub."""
+    if re.match(r"[\w+.-]+://[^/\s]*@", raw):
+        # Not shown: what stands before the @ may be a password.
+        raise InputError("RAW is an address with a name or password in it: give a file, or hf://datasets/ORG/NAME")
     path = Path(raw)
     if raw == "-" or path.is_file() or path.is_fifo():
         return [raw]

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from curator.exports.base import Facts
-from curator.exports.card import PICTURE, About, dataset_card
+from curator.exports.card import PICTURE, dataset_card
+from curator.exports.header import About
 from curator.exports.registry import EXPORTS, RANKING
 from curator.exports.writing import write_export
 from curator.options import LabelOptions, Wanted

@@ -14,7 +14,7 @@ import orjson
 
 from curator import __version__
 from curator.errors import InputError
-from curator.exports.card import AUTO, card_tags
+from curator.exports.header import AUTO, card_tags
 from curator.files import Meter, whole_file
 from curator.formats.base import Format
 from curator.formats.curated import FORMAT as CURATED
