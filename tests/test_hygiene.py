@@ -214,7 +214,7 @@ def test_a_set_without_text_is_refused_and_nothing_is_kept(tmp_path: Path) -> No
 
 def test_the_command_says_what_it_found_and_what_to_do(cli: Cli, tmp_path: Path) -> None:
     a, b = texts(1, 2)
-    asked = write_rows(tmp_path / "test.jsonl", [{"prompt": "What is the capital of France?"}])
+    asked = write_rows(tmp_path / f"{'long name ' * 10}.jsonl", [{"prompt": "What is the capital of France?"}])
     pairs = [pair(SENTENCE, a, b), pair(SENTENCE, b, a), pair("what is the capital of france", "Paris.", "paris")]
     db = tmp_path / "store.duckdb"
     stored(tmp_path, pairs).__exit__(None, None, None)
