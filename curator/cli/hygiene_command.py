@@ -77,9 +77,8 @@ def _summary(found: dict[str, Any]) -> str:
         f"languages    {shown}{more} (of prompts; und: cannot be told)",
     ]
     for one in found["against"]:
-        lines.append(
-            f"against      {one_line(one['name'], 4_096)}: {one['prompts']:,} prompts stand in it ({one['pairs']:,} pairs)"
-        )
+        name = one_line(one["name"], 4_096)
+        lines.append(f"against      {name}: {one['prompts']:,} prompts stand in it ({one['pairs']:,} pairs)")
     wanted = ["near_duplicate_of IS NULL"] if found["near_duplicates"] else []
     wanted += ["against IS NULL"] if any(one["prompts"] for one in found["against"]) else []
     if wanted:
