@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -96,7 +96,7 @@ class Pair:
 
     @property
     def prompt_id(self) -> str:
-        return content_id(*(part for message in self.prompt for part in message.parts))
+        return conversation_id(self.prompt)
 
     @property
     def pair_id(self) -> str:
@@ -143,7 +143,7 @@ class Candidates:
 
     @property
     def prompt_id(self) -> str:
-        return content_id(*(part for message in self.prompt for part in message.parts))
+        return conversation_id(self.prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +220,11 @@ def content_id(*parts: str) -> str:
     data = [part.encode() for part in parts]
     framed = b"".join([piece for part in data for piece in (len(part).to_bytes(8, "little"), part)])
     return hashlib.blake2b(framed, digest_size=16).hexdigest()
+
+
+def conversation_id(prompt: Sequence[Message]) -> str:
+    """Content hash of a conversation: the `prompt_id` of all that answers it."""
+    return content_id(*(part for message in prompt for part in message.parts))
 
 
 def first_by_hash(seed: str, pair_id: str) -> bool:

@@ -10,12 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from curator.exports.base import MESSAGES
 from curator.files import whole_folder
 
-_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-
 COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
-    "prompt": (_MESSAGES, "the conversation, as messages; the last one is answered"),
+    "prompt": (MESSAGES, "the conversation, as messages; the last one is answered"),
     "responses": (pa.list_(pa.string()), "all responses that were compared, best first"),
     "scores": (
         pa.list_(pa.float64()),

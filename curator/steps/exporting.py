@@ -11,6 +11,7 @@ from curator.exports.header import About
 from curator.exports.registry import EXPORTS, RANKING
 from curator.exports.writing import write_export
 from curator.options import LabelOptions, Wanted
+from curator.softening import Softening
 from curator.steps.ranking import export_ranking
 from curator.steps.reporting import risk_picture
 from curator.steps.results import Result
@@ -24,9 +25,11 @@ _ALL = Wanted()
 def export_all(store: Store, result: Result, options: LabelOptions) -> None:
     """Write the data set and the other exports that are wanted; the result says what came out."""
     result["exports"] = []
+    picture, softening = risk_picture(store, result), latest_softening(store)
     for wanted in (_ALL, *options.exports):
         name = f"exports/{wanted.to}" if result["exports"] else "dataset"
-        result["exports"].append({"folder": name, **export_dataset(store, result, options.out / name, wanted)})
+        made = _export(store, result, options.out / name, wanted, None, picture, softening)
+        result["exports"].append({"folder": name, **made})
     result["dataset"] = result["exports"][0]["rows"]
 
 
@@ -41,14 +44,25 @@ def export_dataset(
     Returns:
         One of `exports` in `schemas/run.schema.json`, but for its folder.
     """
+    return _export(store, result, folder, wanted, about, risk_picture(store, result), latest_softening(store))
+
+
+def _export(
+    store: Store,
+    result: Result,
+    folder: Path,
+    wanted: Wanted,
+    about: About | None,
+    picture: tuple[bytes, str] | None,
+    softening: Softening,
+) -> Result:
+    """Write one export. Picture and slope are those of the decision, whatever is exported."""
     if wanted.to == RANKING:
         return export_ranking(store, folder, wanted)
 
     def facts(rows: Mapping[str, int]) -> Facts:
         return Facts(*latest_label_smoothing(store, result, rows))
 
-    picture = risk_picture(store, result)
-    softening = latest_softening(store)
     found = examples(store, wanted, softening)
     by = list(found.chosen)
     if softening.reason is not None and UNKNOWN_STRENGTH in found.left_out:
