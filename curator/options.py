@@ -43,6 +43,18 @@ class Votes(StrEnum):
     WEIGHTED = "weighted"
 
 
+class Suspects(StrEnum):
+    """Who decides about pairs of which a response talks to the judge (`curator.suspicion`).
+
+    QUEUE: people: such a pair counts as one on which the judge has no preference. It depends on the pair's texts
+        alone, and holds for calibration rows and all others alike: the promise stays what it is.
+    JUDGE: the judge, as about all others.
+    """
+
+    QUEUE = "queue"
+    JUDGE = "judge"
+
+
 class QueueOrder(StrEnum):
     """In which order people see the tasks behind the calibration draw."""
 
@@ -65,6 +77,7 @@ class Rule:
         group_by: a field of the raw rows; the rule then holds within each group of pairs with one value of it.
         group_min: groups with fewer labelled pairs are decided together, as one group.
         votes: how several labels of one pair become one.
+        suspects: who decides about pairs of which a response talks to the judge.
     """
 
     guarantee: Guarantee = Guarantee.FDR
@@ -76,6 +89,7 @@ class Rule:
     group_min: int = GROUP_MIN
     score: Signal = Signal.BPE
     votes: Votes = Votes.MAJORITY
+    suspects: Suspects = Suspects.QUEUE
 
 
 @dataclass(frozen=True, slots=True)

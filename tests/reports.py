@@ -45,6 +45,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "calibration": {"n": 300, "errors": 55, "accepted": 195, "accepted_errors": 20, "ties_left_out": 0, "fitted": 0,
                         "prompts": 290, "drawn": 280, "earlier_tries": 2},
         "guarantee": "fdr", "alpha": 0.1, "delta": 0.1, "ties": "error", "votes": "majority",
+        "suspects": {"decided_by": "queue", "pairs": 4, "signs": {"order": 3, "claim": 2}},
         "threshold": {"bpe": 0.596, "log_odds": 0.925}, "pool": 600, "accepted": 421, "abstained": 179,
         "coverage": 421 / 600, "labels_missing": None, "labelled": 310, "dataset": {"auto": 421, "human": 305},
         "exports": [{"folder": "dataset", "to": "trl", "rows": {"auto": 421, "human": 305}, "splits": {"train": 726},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ class Task:
         left, right: the responses, on sides that the store's seed has dealt.
         judge: {"prefers": "left" | "right" | None, "probability"} where the judge's verdict is shown; labels given so
             are not blind and never calibrate. None where it is hidden.
+        signs: that a response talks to the judge (`curator.suspicion.SIGNS`); no verdict, and shown whatever that is.
     """
 
     pair_id: str
@@ -40,12 +41,14 @@ class Task:
     left: str
     right: str
     judge: Mapping[str, Any] | None = None
+    signs: Sequence[str] = ()
 
     @classmethod
     def of(cls, line: bytes) -> Task:
         """A task from its line of queue.jsonl, as the store makes it."""
         values = orjson.loads(line)
-        return cls(*(values.get(name) for name in ("pair_id", "prompt", "left", "right", "judge")))
+        named = (values.get(name) for name in ("pair_id", "prompt", "left", "right", "judge"))
+        return cls(*named, signs=values.get("signs", ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,11 @@ rule = together(
         help="Several labels of one pair as one: what most say, a side only where nobody disagrees, or what weighs "
         "most, each annotator by how far he or she agrees with the others.",
     ),
+    option(
+        "--suspects", type=click.Choice(["queue", "judge"]), default="queue", show_default=True,
+        help="Pairs of which a response talks to the judge (orders, claims about the other one, control tokens, ...): "
+        "people decide, or the judge as about all others.",
+    ),
     option("--group-by", metavar="FIELD", help="Keep the promise within each group of rows with one value of a field."),
     option(
         "--group-min", type=click.IntRange(1), default=50, show_default=True,
@@ -313,11 +318,11 @@ def panel_choice(values: dict[str, Any]) -> Any:
 def rule_choice(values: dict[str, Any]) -> Any:
     """The `Rule` of parsed options."""
     from curator.conformal import Guarantee
-    from curator.options import Rule, Ties, Votes
+    from curator.options import Rule, Suspects, Ties, Votes
     from curator.signals import Signal
 
     return Rule(
         Guarantee(values["guarantee"]), values["alpha"], values["delta"], Ties(values["ties"]),
         values["min_label_mass"], values["group_by"], values["group_min"], Signal(values["score"]),
-        Votes(values["votes"]),
+        Votes(values["votes"]), Suspects(values["suspects"]),
     )  # fmt: skip

@@ -62,6 +62,12 @@ def decision_lines(result: dict[str, Any]) -> list[str]:
         lines.append(
             f"judge ties   {result['judge_ties']:,} pairs, which it calls equal: none of them is auto-labelled"
         )
+    if (suspects := result.get("suspects")) and suspects["pairs"]:  # runs of an older curator do not say
+        shown = ", ".join(f"{sign} {count:,}" for sign, count in suspects["signs"].items())
+        whose = "people decide" if suspects["decided_by"] == "queue" else "the judge decides (--suspects judge)"
+        lines += wrapped(
+            "suspects", f"{suspects['pairs']:,} pairs of which a response talks to the judge: {whose}. Signs: {shown}"
+        )
     lines += _panel_lines(result)
     lines += _calibration_lines(result)
     if (threshold := result["threshold"]) is not None and not result["groups"]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curator.conformal import Calibration, Guarantee, accept, calibrate
-from curator.options import Rule, Ties, Votes
+from curator.options import Rule, Suspects, Ties, Votes
 from curator.pair import JudgeInfo
 from curator.preference import entropy_at
 from curator.signals import Signal, sureness
@@ -58,8 +58,12 @@ class Rows:
 
     @classmethod
     def of(cls, log_odds: Floats, scored: Scored, ties: Ties) -> Rows:
-        """Of a judge's log-odds (NaN: no verdict), or of a panel's."""
+        """Of a judge's log-odds (NaN: no verdict), or of a panel's.
+
+        About a suspect nothing the judges say is taken for a preference: it is an abstention, wherever it stands.
+        """
         known = scored.known
+        log_odds = np.where(known.suspect, 0.0, log_odds)
         # No preference is no label, however low the threshold.
         none = np.isnan(log_odds) | (log_odds == 0)
         label = np.select([none, log_odds > 0], [np.int8(0), A], B)
@@ -127,10 +131,10 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
     with store.transaction():
         number = add_calibration(
             store, judge.judge_id, calibrations, score=rule.score.value, ties=rule.ties.value, votes=rule.votes.value,
-            group_by=rule.group_by, fingerprint=_fingerprint(store, known.verdict, rows),
+            suspects=rule.suspects.value, group_by=rule.group_by, fingerprint=_fingerprint(store, known.verdict, rows),
         )  # fmt: skip
         reason = _reasons(
-            accepted, answered, rows.sureness, any(one.found.threshold is not None for one in calibrations)
+            accepted, answered, known.suspect, rows.sureness, any(one.found.threshold is not None for one in calibrations)
         )
         store.set(_RULE, orjson.dumps(asdict(rule), default=str).decode())
         replace_decisions(
@@ -149,6 +153,7 @@ def latest_rule(store: Store) -> Rule | None:
     return Rule(
         Guarantee(made["guarantee"]), Fraction(made["alpha"]), Fraction(made["delta"]), Ties(made["ties"]),
         made["min_label_mass"], made["group_by"], made["group_min"], Signal(made["score"]), Votes(made["votes"]),
+        Suspects(made["suspects"]),
     )  # fmt: skip
 
 
@@ -200,15 +205,19 @@ def _complete(scored: Scored) -> bool:
     return bool((~np.isnan(scored.each) | ~scored.combined.read).all())
 
 
-def _reasons(accepted: Bools, answered: Bools, sureness: Floats, threshold: bool) -> pa.DictionaryArray:
+def _reasons(
+    accepted: Bools, answered: Bools, suspect: Bools, sureness: Floats, threshold: bool
+) -> pa.DictionaryArray:
     """Why each pair is accepted or not, in words."""
     words = [
         "less sure than the threshold" if threshold else "no threshold",
         "no preference", "not judged in both orders", "at least as sure as the threshold",
+        "a response talks to the judge",
     ]  # fmt: skip
     code = np.isneginf(sureness).astype(np.int8)
     code[~answered] = 2
     code[accepted] = 3
+    code[suspect] = 4
     return pa.DictionaryArray.from_arrays(code, words)
 
 

@@ -21,6 +21,7 @@ from curator.store import Store, tasks, views
 from curator.store.dataset import dataset_counts
 from curator.store.decisions import GroupCalibration, earlier_tries
 from curator.store.provenance import provenance
+from curator.store.suspects import suspect_counts
 
 Result = dict[str, Any]
 
@@ -31,6 +32,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
     every = [one.found for one in decided.calibrations]
     counts = tasks.counts(store)
     each, biases = _judges(store, decided)
+    suspects, signs = suspect_counts(store)
     prompts, drawn = views.calibration_rows(store)
     cuts = [found.threshold for found in every if found.threshold is not None]
     failures: dict[str, int] = {}
@@ -60,6 +62,7 @@ def decision_result(store: Store, decided: Decided) -> Result:
         "delta": float(rule.delta),
         "ties": rule.ties.value,
         "votes": rule.votes.value,
+        "suspects": {"decided_by": rule.suspects.value, "pairs": suspects, "signs": signs},
         "threshold": shown_threshold(min(cuts, default=None)),
         "group_by": rule.group_by,
         "groups": None if rule.group_by is None else [_group(one, rule) for one in decided.calibrations],

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from curator.combining import Combine, Combined, Missing, Panel, combine
 from curator.errors import InputError
-from curator.options import Rule
+from curator.options import Rule, Suspects
 from curator.pair import JudgeInfo
 from curator.preference import Preference, preference
 from curator.signals import OF_ONE_JUDGE, Replies, Signal, of_judge, of_replies
@@ -97,6 +97,7 @@ def score_judges(store: Store, judges: Sequence[JudgeInfo], panel: Panel, rule: 
     known = judged_pairs(
         store, [judge.judge_id for judge in judges], rule.min_label_mass,
         fit_fraction=panel.fit_fraction, group_by=rule.group_by,
+        suspects=rule.suspects is Suspects.QUEUE,
     )  # fmt: skip
     side = np.select([known.verdict == A, known.verdict == B], [1, -1], 0)
     kind = rule.score if rule.score in OF_ONE_JUDGE else Signal.BPE

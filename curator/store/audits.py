@@ -133,7 +133,7 @@ def surely_contradicted(store: Store) -> frozenset[str] | None:
         SELECT pair_id FROM input JOIN label USING (pair_id) JOIN score USING (pair_id) JOIN pair USING (pair_id)
              LEFT JOIN latest own ON own.group_name = {GROUP}
              LEFT JOIN latest others ON others.group_name IS NULL
-        WHERE verdict = if(log_odds > 0, 'b', 'a')
+        WHERE verdict = if(log_odds > 0, 'b', 'a') AND pair_id NOT IN (SELECT pair_id FROM held)
           AND abs(log_odds) >= if(own.group_name IS NULL, others.threshold, own.threshold)""",
         {"path": "$" if by is None else group_path(by)},
     )

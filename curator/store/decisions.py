@@ -54,6 +54,7 @@ class Judged:
         verdict: the human verdict as a code of `VERDICTS`.
         calibrates: whether the human verdict may set a threshold.
         fits: whether it is of the share of these that something is fitted on, and so sets none.
+        suspect: whether a response talks to the judge, and that keeps a pair from being auto-labelled.
         in_pool: whether the pair is of the raw file rather than of --calibration.
         group: code of its group in `groups`; 0 throughout where there are none.
         groups: the values of the field that pairs are grouped by.
@@ -63,6 +64,7 @@ class Judged:
     verdict: NDArray[np.int8]
     calibrates: NDArray[np.bool_]
     fits: NDArray[np.bool_]
+    suspect: NDArray[np.bool_]
     in_pool: NDArray[np.bool_]
     group: NDArray[np.int64]
     groups: list[str | None]
@@ -75,6 +77,7 @@ def judged_pairs(
     *,
     fit_fraction: float = 0.0,
     group_by: str | None = None,
+    suspects: bool = True,
 ) -> Judged:
     """What is known of every pair of the input. A reply whose label mass is too low is no verdict.
 
@@ -84,6 +87,7 @@ def judged_pairs(
         fit_fraction: share of the calibration rows to fit on; each pair falls there or not by a coin of its own, so
             that more labels leave the others where they are.
         group_by: field of the raw rows.
+        suspects: whether to look for pairs of which a response talks to the judge; there are none otherwise.
 
     Raises:
         InputError: no row has such a field.
@@ -122,6 +126,7 @@ def judged_pairs(
                (coalesce(list_position($verdicts, coalesce(c.verdict, l.verdict)), 1) - 1)::TINYINT AS verdict,
                c.pair_id IS NOT NULL AS calibrates,
                c.pair_id IS NOT NULL AND {FITS} AS fits,
+               {"pair_id IN (SELECT pair_id FROM sign)" if suspects else "false"} AS suspect,
                role = 'pool' AS in_pool
                {f", {GROUP} AS in_group" if grouped else ""}
         FROM input LEFT JOIN reply USING (pair_id) LEFT JOIN label l USING (pair_id)
@@ -133,7 +138,7 @@ def judged_pairs(
         },
     )  # fmt: skip
     table = store.arrow("SELECT * EXCLUDE pair_id FROM judged")
-    arrays = {name: table[name].to_numpy() for name in (*columns, "verdict", "calibrates", "fits", "in_pool")}
+    arrays = {name: table[name].to_numpy() for name in (*columns, "verdict", "calibrates", "fits", "suspect", "in_pool")}
     group, groups = np.zeros(table.num_rows, dtype=np.int64), list[str | None]([None])
     if grouped:
         coded = table["in_group"].combine_chunks().dictionary_encode("encode")
@@ -151,7 +156,7 @@ def judged_pairs(
             )
             for name in judges
         ),
-        arrays["verdict"], arrays["calibrates"], arrays["fits"], arrays["in_pool"], group, groups,
+        arrays["verdict"], arrays["calibrates"], arrays["fits"], arrays["suspect"], arrays["in_pool"], group, groups,
     )  # fmt: skip
 
 
@@ -257,6 +262,7 @@ def add_calibration(
     score: str,
     ties: str,
     votes: str,
+    suspects: str,
     group_by: str | None,
     fingerprint: str,
 ) -> int:
@@ -264,7 +270,7 @@ def add_calibration(
     rows = [
         [
             group_by, one.name, judge_id, score, found.guarantee.value, str(found.alpha), str(found.delta), ties,
-            votes, found.n, found.n_errors, found.m, found.threshold,
+            votes, suspects, found.n, found.n_errors, found.m, found.threshold,
             None if found.threshold is None else entropy_at(found.threshold),
             found.accepted, found.k, found.errors, fingerprint,
         ]

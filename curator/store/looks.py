@@ -25,7 +25,7 @@ class Known:
     """What is known of every pair of the input but its judgments. Arrays of shape (n_pairs,), in input order.
 
     Attributes:
-        log_odds: of the latest decision's score; NaN where there is none.
+        log_odds: of the latest decision's score; NaN where there is none, 0 where people decide whatever it is.
         verdict: the human verdict as a code of `VERDICTS`.
         calibrates: whether the human verdict may set a threshold.
         in_pool: whether the pair is of the raw file rather than of --calibration.
@@ -40,10 +40,10 @@ class Known:
 def known_pairs(store: Store) -> Known:
     """Scores and labels of the input."""
     table = store.arrow(
-        """SELECT coalesce(log_odds, 'nan'::DOUBLE) AS log_odds,
+        """SELECT if(held.pair_id IS NULL, coalesce(log_odds, 'nan'::DOUBLE), 0) AS log_odds,
                (coalesce(list_position($verdicts, l.verdict), 1) - 1)::TINYINT AS verdict,
                c.pair_id IS NOT NULL AS calibrates, role = 'pool' AS in_pool
-        FROM input LEFT JOIN score USING (pair_id) LEFT JOIN label l USING (pair_id)
+        FROM input LEFT JOIN score USING (pair_id) LEFT JOIN label l USING (pair_id) LEFT JOIN held USING (pair_id)
              LEFT JOIN calibration_label c USING (pair_id)
         ORDER BY position""",
         {"verdicts": list(VERDICTS)},

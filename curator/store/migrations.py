@@ -65,13 +65,15 @@ _EXAMPLE = f"""
                    AS near_duplicate_of,
                leak.against, leak.against_line,
                if(l.verdict IS NOT NULL, 'human', if(d.label IS NOT NULL, 'auto', NULL)) AS label_source,
-               coalesce(l.verdict, d.label) AS verdict, d.decision, s.p_a, s.bpe, said.strength
+               coalesce(l.verdict, d.label) AS verdict, d.decision, s.p_a, s.bpe, said.strength,
+               suspect.signs
         FROM (SELECT pair_id, file, line FROM input_row WHERE NOT duplicate) i JOIN pair p USING (pair_id)
              LEFT JOIN prompt_trait pt USING (prompt_id) LEFT JOIN pair_trait t USING (pair_id)
              LEFT JOIN (SELECT prompt_id, min(against) AS against, arg_min(line, (against, line)) AS against_line
                         FROM leak GROUP BY prompt_id) leak USING (prompt_id)
              LEFT JOIN (SELECT pair_id, verdict FROM label WHERE verdict <> 'skip') l USING (pair_id)
              LEFT JOIN decision d USING (pair_id) LEFT JOIN score s USING (pair_id)
+             LEFT JOIN suspect USING (pair_id)
              LEFT JOIN (SELECT pair_id, avg(strength) AS strength FROM latest_label GROUP BY pair_id) said
                  USING (pair_id)
 """
@@ -90,6 +92,11 @@ MIGRATIONS: tuple[str, ...] = (
         metadata VARCHAR NOT NULL,       -- JSON: the row's other fields
         file VARCHAR NOT NULL,
         line BIGINT NOT NULL
+    );
+    CREATE TABLE sign (                  -- of a response that talks to the judge (curator.suspicion)
+        pair_id VARCHAR NOT NULL,
+        response VARCHAR NOT NULL,       -- a | b
+        sign VARCHAR NOT NULL            -- order | claim | judge | ...
     );
     CREATE TABLE input_row (             -- the rows of the latest input: what the next decision is about
         position BIGINT NOT NULL,
@@ -193,6 +200,7 @@ MIGRATIONS: tuple[str, ...] = (
         delta VARCHAR NOT NULL,
         ties VARCHAR NOT NULL,
         votes VARCHAR NOT NULL,          -- how several labels of a pair become one: majority | strict | weighted
+        suspects VARCHAR NOT NULL,       -- who decides about pairs of the view suspect: queue (people) | judge
         n BIGINT NOT NULL,
         errors BIGINT NOT NULL,
         m BIGINT NOT NULL,
@@ -249,6 +257,10 @@ MIGRATIONS: tuple[str, ...] = (
 
     CREATE VIEW input AS                 -- the distinct pairs of the latest input, each where it stood first
         SELECT pair_id, position, role FROM input_row WHERE NOT duplicate;
+    CREATE VIEW suspect AS               -- pairs of which a response talks to the judge
+        SELECT pair_id, list(DISTINCT sign ORDER BY sign) AS signs FROM sign GROUP BY pair_id;
+    CREATE VIEW held AS                  -- those that the latest decision leaves to people
+        SELECT * FROM suspect WHERE (SELECT arg_max(suspects, calibration_id) FROM calibration) = 'queue';
     CREATE VIEW word AS                  -- the latest of each annotator, before and after the pair came back in doubt
         SELECT * FROM (
             SELECT human_label.*, coalesce(number > after_number, false) AS again

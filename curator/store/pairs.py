@@ -17,6 +17,7 @@ from curator.pair import Message, Pair, content_id
 from curator.prompts import prompt_from_json, prompt_json
 from curator.store.connection import Store
 from curator.store.labels import add_row_labels, top_up_draw
+from curator.store.suspects import add_signs, find_anew
 
 CHUNK_ROWS, CHUNK_CHARACTERS = 20_000, 32 * 2**20
 """A chunk of rows is stored when it has so many of either: two chunks are in memory, one read and one written."""
@@ -63,6 +64,7 @@ def replace_input(
         store.rows("DELETE FROM input_row")
         store.set(_NUMBER, str(input_number(store) + 1))
         store.seed  # noqa: B018 - fixed before anything depends on it
+        find_anew(store)
         added = {role: _add(store, role, pairs) for role, pairs in sources}
         settle()
         top_up_draw(store)
@@ -186,7 +188,9 @@ def _write(
 ) -> None:
     count = rows.num_rows
     position = pa.array(np.arange(start, start + count))
-    store.append("pair", rows.select(_COLUMNS[:8]).filter(fresh))
+    new = rows.filter(fresh)
+    store.append("pair", new.select(_COLUMNS[:8]))
+    add_signs(store, new)
     seen = {
         "position": position, "role": pa.repeat(role, count), "file": rows["file"], "line": rows["line"],
         "pair_id": rows["pair_id"], "source_id": rows["source_id"], "duplicate": pa.repeat(False, count),

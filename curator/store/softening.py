@@ -15,7 +15,7 @@ SOFT = "1 / (1 + exp(-$slope::DOUBLE * least(abs(log_odds), $largest::DOUBLE)))"
 def labelled_log_odds(store: Store, fit_fraction: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Log-odds of the judged calibration rows, and what people prefer; both of shape (n,), in input order.
 
-    Rows that weights or a cascade were fitted on are left out, and so are those on which people could not say.
+    Rows that weights or a cascade were fitted on are left out, and so are those on which people could not say, and suspects: none of these is ever auto-labelled.
 
     Returns:
         log_odds, positive for a; and 1 for a, 0 for b, 1/2 for a tie.
@@ -23,7 +23,7 @@ def labelled_log_odds(store: Store, fit_fraction: float) -> tuple[NDArray[np.flo
     table = store.arrow(
         f"""SELECT log_odds, CASE verdict WHEN 'a' THEN 1.0 WHEN 'b' THEN 0.0 ELSE 0.5 END::DOUBLE AS preferred
         FROM input JOIN calibration_label USING (pair_id) JOIN score USING (pair_id)
-        WHERE verdict <> 'skip' AND NOT {FITS} ORDER BY position""",
+        WHERE verdict <> 'skip' AND NOT {FITS} AND pair_id NOT IN (SELECT pair_id FROM held) ORDER BY position""",
         {"seed": store.seed, "cut": fit_cut(fit_fraction)},
     )
     return table["log_odds"].to_numpy(), table["preferred"].to_numpy()

@@ -138,12 +138,13 @@ _SORTED = "ORDER BY task.drawn NULLS LAST, task.place, task.pair_id"
 
 # Sorted before the lines are made: DuckDB sorts three texts faster than one as long. The coin for the sides is that of
 # curator.pair.first_by_hash; a pair that came back in doubt shows its sides the other way round.
-_SHOWN = "pair_id, prompt, response_a, response_b, (md5(pair_id || $seed) < '8') <> turned AS a_left"
+_SHOWN = "pair_id, prompt, response_a, response_b, (md5(pair_id || $seed) < '8') <> turned AS a_left, signs"
 _LINE = """
     SELECT '{"pair_id":"' || pair_id || '","prompt":' || prompt
            || ',"left":' || to_json(if(a_left, response_a, response_b))::VARCHAR
            || ',"right":' || to_json(if(a_left, response_b, response_a))::VARCHAR
-           || ',"label":null,"annotator":null,"note":null' %s || '}' || chr(10) AS line
+           || ',"label":null,"annotator":null,"note":null'
+           || if(signs IS NULL, '', ',"signs":' || to_json(signs)::VARCHAR) %s || '}' || chr(10) AS line
 """
 _HIDDEN_LINE = _LINE % ""
 _JUDGED_LINE = (
@@ -180,7 +181,7 @@ def task_lines(
     judged = ", log_odds, p_a, p_b" if show_verdict else ""
     score = "LEFT JOIN score USING (pair_id)" if show_verdict else ""
     queue = f"""{_JUDGED_LINE if show_verdict else _HIDDEN_LINE}
-        FROM (SELECT {_SHOWN}{judged} FROM ({chosen}) task JOIN pair USING (pair_id) {score}
+        FROM (SELECT {_SHOWN}{judged} FROM ({chosen}) task JOIN pair USING (pair_id) LEFT JOIN suspect USING (pair_id) {score}
               WHERE wanted >= {person:d} {plain} {chosen_ones} {_SORTED})"""
     topics = _topics(store) if order is QueueOrder.DIVERSE else None
     for rows in store.stream(queue, 10_000, {"seed": store.seed}, topics):
@@ -222,6 +223,7 @@ def lines_of(store: Store, pair_ids: Sequence[str], *, most: int | None = None) 
                 SELECT {_SHOWN}, number
                 FROM (SELECT incoming.*, recheck.pair_id IS NOT NULL AS turned
                       FROM incoming LEFT JOIN recheck USING (pair_id)) JOIN pair USING (pair_id)
+                     LEFT JOIN suspect USING (pair_id)
                 WHERE coalesce(strlen(prompt) + strlen(response_a) + strlen(response_b) <= $most, true)
             ) ORDER BY number""",
             {"seed": store.seed, "most": most},

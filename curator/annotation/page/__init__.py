@@ -80,7 +80,7 @@ def page_task(task: Task) -> dict[str, Any]:
     Returns:
         `pair_id`; `prompt`, messages with a `role`; `left` and `right`, all texts as `html` (harmless tags without
         attributes), whether it was `cut`, and its `characters`; `diff`, see `differences`; `judge` where its verdict is
-        shown.
+        shown; `signs`, that a response talks to the judge.
     """
     return {
         "pair_id": task.pair_id,
@@ -92,6 +92,7 @@ def page_task(task: Task) -> dict[str, Any]:
         "right": _shown(task.right),
         "diff": differences(task.left, task.right),
         "judge": task.judge or None,
+        "signs": list(task.signs),
     }
 
 

@@ -179,6 +179,12 @@
     at("judge").textContent = judge.prefers ? `The judge prefers ${judge.prefers}${sure}.` : "The judge prefers neither.";
   }
 
+  function signs({ signs }) {
+    at("signs").hidden = !signs?.length;
+    at("signs").textContent = signs?.length
+      ? `A response may talk to a judge rather than to the user (${signs.join(", ")}). Judge what it does for the user.` : "";
+  }
+
   /* ---- states ---- */
 
   function header() {
@@ -237,6 +243,7 @@
     drawn = task.pair_id;
     prompt();
     verdict(task);
+    signs(task);
     responses();
     for (const button of document.querySelectorAll("[data-label]")) {
       button.classList.toggle("previous", button.dataset.label === state.previous?.label);
