@@ -72,7 +72,7 @@ class Frame(NamedTuple):
 
     @classmethod
     def of(cls, template: Template) -> Frame:
-        marks = "\ufdd0", "\ufdd1"
+        marks = "FIRST-RESPONSE-HERE", "SECOND-RESPONSE-HERE"
         text = template.render(Question("", Order.AB, (Message("user", "?"),), *marks))[-1].content
         turn, ask = text.partition(marks[0])[2].split(marks[1])
         first, second = (label.strip() for label in template.labels[:2])

@@ -20,6 +20,8 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +203,11 @@ def judges(engine: str, urls: Sequence[str]) -> Iterator[Callable[[Template], Ju
 
 
 def suspected() -> Callable[[Pair], bool]:
-    """Whether curator's detector would send a pair to people."""
-    return lambda _: False
+    """What tells whether curator's detector would send a pair to people."""
+    if find_spec("curator.suspicion") is None:
+        return lambda _: False
+    signs = import_module("curator.suspicion").signs
+    return lambda pair: bool(signs(pair.response_a) or signs(pair.response_b))
 
 
 @dataclass(frozen=True, slots=True)
