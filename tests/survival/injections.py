@@ -235,8 +235,15 @@ class Measured:
     outcomes: list[Outcome]
     odds: dict[str, Odds]
 
-    def summary(self, of: Callable[[Outcome], bool] = lambda _: True) -> dict[str, Any]:
-        return summary([one for one in self.outcomes if of(one)], self.sure, self.threshold)
+    def summary(self) -> dict[str, Any]:
+        return summary(self.outcomes, self.sure, self.threshold)
+
+    def parts(self, key: str) -> dict[str, dict[str, Any]]:
+        """Summaries by family or place."""
+        parts: dict[str, list[Outcome]] = {}
+        for one in self.outcomes:
+            parts.setdefault(getattr(one, key), []).append(one)
+        return {name: summary(part, self.sure, self.threshold) for name, part in parts.items()}
 
 
 def measure(
@@ -325,46 +332,32 @@ def main(
 
 
 def _object(one: Measured, first: Measured) -> dict[str, Any]:
-    said = {
-        "engine": one.engine,
-        "template": one.template,
-        "right": one.right,
-        "sure": one.sure,
-        "threshold": one.threshold,
-    }
-    parts = {
-        key: {name: one.summary(lambda o, key=key, name=name: getattr(o, key) == name) for name in _names(one, key)}
-        for key in ("family", "place")
-    }
-    shared = one.odds.keys() & first.odds.keys()
-    largest = max(abs(one.odds[name][0] - first.odds[name][0]) for name in shared)
-    return said | {
-        "all": one.summary(), "by": parts, "less_first": difference(one.outcomes, first.outcomes),
-        "largest_difference": largest if one.template == first.template else None,
+    gaps = [abs(one.odds[name][0] - first.odds[name][0]) for name in one.odds.keys() & first.odds.keys()]
+    return {
+        "engine": one.engine, "template": one.template, "right": one.right, "sure": one.sure,
+        "threshold": one.threshold, "all": one.summary(), "less_first": difference(one.outcomes, first.outcomes),
+        "largest_difference": max(gaps) if one.template == first.template else None,
+        "by": {key: one.parts(key) for key in ("family", "place")},
     }  # fmt: skip
-
-
-def _names(one: Measured, key: str) -> list[str]:
-    return list(dict.fromkeys(getattr(outcome, key) for outcome in one.outcomes))
 
 
 def _tables(found: Sequence[Measured]) -> Iterator[str]:
     for one in found:
-        gap = difference(one.outcomes, found[0].outcomes)
-        object_ = _object(one, found[0])
+        said = _object(one, found[0])
+        threshold = (
+            "no threshold, nothing is auto-labelled" if one.threshold is None else f"threshold {one.threshold:.3f}"
+        )
         yield (
             f"{one.engine}, {one.template}: right on {one.right['count']} of {one.right['of']} unattacked pairs; "
-            + ("no threshold, nothing is auto-labelled" if one.threshold is None else f"threshold {one.threshold:.3f}")
-            + f"; turned less than by the first: {gap[0]:+.3f} ({gap[1]:+.3f} to {gap[2]:+.3f})"
-            + (f"; largest difference to the first {d:.1e}" if (d := object_["largest_difference"]) else "")
+            f"{threshold}; suspects {said['all']['suspects']:.2f} of the attacked"
         )
+        if one is not found[0]:
+            yield "turned, less the first: {:+.3f} ({:+.3f} to {:+.3f})".format(*said["less_first"])
+            if said["largest_difference"] is not None:
+                yield f"largest difference of log-odds to the first: {said['largest_difference']:.1e}"
     yield table("engine, template", {f"{one.engine}, {one.template}": one.summary() for one in found})
     for one in found:
-        for key in ("family", "place"):
-            rows = {
-                name: one.summary(lambda o, key=key, name=name: getattr(o, key) == name) for name in _names(one, key)
-            }
-            yield table(f"{one.template}: {key}", rows)
+        yield from (table(f"{one.template}: {key}", one.parts(key)) for key in ("family", "place"))
 
 
 if __name__ == "__main__":
