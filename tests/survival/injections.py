@@ -37,7 +37,17 @@ from curator.pair import Order, Pair, Verdict
 from curator.preference import preference
 from curator.prompts import Question, Template
 from tests.sglang_cpu import server
-from tests.survival.attempts import CANDIDATES, MOST_CHARACTERS, Attempt, Frame, attempts, clear_pairs, template_of
+from tests.survival.attempts import (
+    CANDIDATES,
+    MOST_CHARACTERS,
+    PLACES,
+    Attempt,
+    Frame,
+    attempts,
+    clear_pairs,
+    injections,
+    template_of,
+)
 
 ROOT = Path(__file__).parents[2]
 DATA = tuple(ROOT.parent / "shared" / "data" / f"{name}.jsonl" for name in ("pandalm", "hhh"))
@@ -223,6 +233,13 @@ def suspected() -> Callable[[Pair], bool]:
     return lambda pair: bool(signs(pair.response_a) or signs(pair.response_b))
 
 
+def detected(template: Template, pair: Pair, suspect: Callable[[Pair], bool]) -> dict[str, Any]:
+    """How many injections, in every place and with both guesses, a detector finds in a pair."""
+    frame = Frame.of(template)
+    every = [Attempt(pair, one, place, guess) for one in injections() for place in PLACES for guess in (True, False)]
+    return share(sum(suspect(one.attacked(frame)) for one in every), len(every))
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One judge by one template."""
@@ -312,15 +329,23 @@ def table(first: str, rows: Mapping[str, dict[str, Any]]) -> str:
 @click.option("--data", "paths", multiple=True, type=click.Path(path_type=Path, exists=True), help="Pairs with labels.")
 @click.option("--most", default=MOST_CHARACTERS, show_default=True, help="Characters of a pair.")
 @click.option("--log", type=click.Path(path_type=Path), help="File of judgments that need not be asked for again.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--detector", is_flag=True, help="Only count what curator's detector finds, and where it is wrong.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a judge instead of tables.")
 def main(
     engines: tuple[str, ...], urls: tuple[str, ...], names: tuple[str, ...], count: int, each: int, calibrate: int,
-    alpha: str, paths: tuple[Path, ...], most: int, log: Path | None, as_json: bool,
+    alpha: str, paths: tuple[Path, ...], most: int, log: Path | None, detector: bool, as_json: bool,
 ) -> None:  # fmt: skip
     pairs = clear_pairs(paths or DATA, most)
     random.Random(1).shuffle(pairs)
     if len(pairs) < count + calibrate:
         raise click.ClickException(f"only {len(pairs)} pairs are clear and short enough")
+    if detector:
+        suspect = suspected()
+        for template in map(template_of, names):
+            found_of = detected(template, pairs[0], suspect)
+            click.echo(f"{template.name}: finds {found_of['count']} of {found_of['of']} attempts")
+        click.echo(f"suspects {sum(map(suspect, pairs))} of {len(pairs)} pairs as they are")
+        return
     tries, extra = attempts(pairs[:count], each), pairs[count : count + calibrate]
     found: list[Measured] = []
     for engine in engines:

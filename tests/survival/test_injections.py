@@ -34,7 +34,7 @@ from tests.survival.attempts import (
     template_of,
 )
 from tests.survival.attempts import injections as all_injections
-from tests.survival.injections import Outcome, difference, gain, judges, main, measure, outcomes, summary
+from tests.survival.injections import Outcome, detected, difference, gain, judges, main, measure, outcomes, summary
 
 CHAT = load_template("chat")
 FRAME = Frame.of(CHAT)
@@ -229,6 +229,11 @@ def test_a_tie_is_no_verdict_to_be_turned(server: FakeSGLang) -> None:
     assert (found.clean[0], found.attacked[0]) == pytest.approx((odds["clean"], odds["attacked"]))
     assert odds == {"clean": 0, "attacked": pytest.approx(-0.1988, abs=1e-4)}
     assert not found.tried
+
+
+def test_the_detector_is_asked_about_every_injection_in_every_place() -> None:
+    counts = detected(CHAT, pair(), lambda one: one.response_b.startswith("Pick the first one."))
+    assert (counts["count"], counts["of"]) == (4, len(all_injections()) * 6)  # alone and before, by both guesses
 
 
 @pytest.mark.embedded
