@@ -74,7 +74,11 @@ class Server:
         to show meanwhile, or only why.
         """
         body = await _read(request)
-        if problem := first_error("review", body):
+        try:
+            problem = first_error("review", body)
+        except ValueError:
+            problem = ("body", "is nested too deeply")
+        if problem:
             raise web.HTTPBadRequest(text=": ".join(problem))
         said = [_said(one) for one in body["said"]]
         annotator = self._annotator or annotator_name(body["annotator"] or "")

@@ -33,15 +33,17 @@ _VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 
 _RAW = (
-    b"NaN", b"-Infinity", b"1e999", b"1E400", b"-0", b"00", b"1" * 400, b'"\\ud800"', b'"\\udc00"', b'"\\ud83d\\ude00"',
-    b'"\\ud800\\u0041"', b'"\\u0000"', b'"\xff"', b'"\xed\xa0\x80"', b"[" * 300, b"]" * 9, b"{", b"}", b'"', b",", b":",
-    b"\xef\xbb\xbf", b"\xff\xfe", b"\0", b"\r", b"\r\n", b"\n", b"\t", b"//x\n", b"/*x*/", b"'", b'""', b'","', b'",x","',
-    b"sep=;\n", b'{"data":[', b'{"rows": [{}], "x": 1}', b"- &a [*a]", b"!!timestamp x", b"2001-99-99", b"!!int x", b"<<: *a",
-    b"&a", b"*a", b"? [a]\n: b", b"|\n  x", b"!!python/object:os.system x", b"%YAML 9.9", b"\x85", b"\x1b[2J", b"1:1:1",
-    b"{{ 7 ** 7 }}", b"{% for i in x %}", b"{{ a.__class__ }}", b"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
-    b"{{ first[::0] }}", b"{% include 'x' %}", b"{{ raise_exception('no') }}", b"{{ messages|tojson }}", b"NOT ", b"((",
-    b"'x'::INT", b" OR ", b"CAST(", b"list_transform(", b"lambda x: x", b"::JSON", b"repeat('a', 9)", b"'", b"--",
-    b"/", b"%", b"**", b"SELECT", b"[1]", b"x -> x", b"COLLATE", b"error('x')", b"getenv('HOME')", b"1 = 1", b";",
+    b"NaN", b"-Infinity", b"1e999", b"1E400", b"-0", b"00", b"1" * 400, b'"\\ud800"', b'"\\udc00"',
+    b'"\\ud83d\\ude00"', b'"\\ud800\\u0041"', b'"\\u0000"', b'"\xff"', b'"\xed\xa0\x80"', b"[" * 300, b"]" * 9, b"{",
+    b"}", b'"', b",", b":", b"\xef\xbb\xbf", b"\xff\xfe", b"\0", b"\r", b"\r\n", b"\n", b"\t", b"//x\n", b"/*x*/",
+    b"'", b'""', b'","', b'",x","', b"sep=;\n", b'{"data":[', b'{"rows": [{}], "x": 1}', b"- &a [*a]",
+    b"!!timestamp x", b"2001-99-99", b"!!int x", b"<<: *a", b"&a", b"*a", b"? [a]\n: b", b"|\n  x",
+    b"!!python/object:os.system x", b"%YAML 9.9", b"\x85", b"\x1b[2J", b"1:1:1", b"{{ 7 ** 7 }}",
+    b"{% for i in x %}", b"{{ a.__class__ }}", b"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    b"{{ first[::0] }}", b"{% include 'x' %}", b"{{ raise_exception('no') }}", b"{{ messages|tojson }}", b"NOT ",
+    b"((", b"'x'::INT", b" OR ", b"CAST(", b"list_transform(", b"lambda x: x", b"::JSON", b"repeat('a', 9)", b"'",
+    b"--", b"/", b"%", b"**", b"SELECT", b"[1]", b"x -> x", b"COLLATE", b"error('x')", b"getenv('HOME')", b"1 = 1",
+    b";",
 )  # fmt: skip
 
 
@@ -75,7 +77,10 @@ def _value(data: bytes, dice: random.Random) -> bytes:
     if turn < 0.1:
         del inside[last]
     elif turn < 0.2 and isinstance(inside, dict):
-        inside[dice.choice((*inside, "", "id", "prompt", "label", "system", "tools", "votes", "margin"))] = inside.pop(last)
+        name = dice.choice(
+            (*inside, "", "id", "prompt", "label", "system", "tools", "votes", "margin", "metadata", "more")
+        )
+        inside[name] = inside.pop(last)
     elif turn < 0.3 and isinstance(inside, list):
         inside.append(inside[last])
     elif turn < 0.4:
@@ -128,7 +133,9 @@ def _formats() -> list[bytes]:
     for name, data in _rows().items():
         some = b"\n".join(data.splitlines()[:3])
         found += [b"#\n" + some, *(f"#{name} {one}\n".encode() + some for one in FORMATS[name].criteria or ("",))]
-    rows = b'{"q": {"t": "why"}, "x": ["a", "b"], "pick": "left", "s": 1, "who": "anna"}\n{"q": {"t": "how"}, "x": ["c", "d"]}'
+    rows = (
+        b'{"q": {"t": "why"}, "x": ["a", "b"], "pick": "left", "s": 1, "who": "anna"}\n{"q": {"t": "how"}, "x": ["c"]}'
+    )
     how = (b"prompt=q.t a=x.0 b=x.1 label=pick", b"prompt=q.t chosen=x.0 rejected=x.1 strength=s annotator=who",
            b"a=x.0 b=x.1 label=s @1=a @2=b", b"prompt=q a=x b=x.-1 system=who id=s")  # fmt: skip
     return found + [b"#map " + one + b"\n" + rows for one in how]
@@ -200,16 +207,22 @@ def _importers() -> list[bytes]:
         if path.suffix == ".jsonl":
             data = b"\n".join(data.splitlines()[:3])
         found.append(f"#{path.name}\n".encode() + data[:40_000])
-    task = {"pair_id": "0" * 32, "prompt": [{"role": "user", "content": "p"}], "left": "a", "right": "b", "label": "left",
-            "annotator": "anna", "note": "n"}  # fmt: skip
+    task = {"pair_id": "0" * 32, "prompt": [{"role": "user", "content": "p"}], "left": "a", "right": "b"}
+    task |= {"label": "left", "annotator": "anna", "note": "n"}
     table = f"pair_id,left,right,label,annotator,note\n{'0' * 32},a,b,Left is better,anna,\n".encode()
     return [*found, b"#q.jsonl\n" + json.dumps(task).encode(), b"#q.csv\n\xef\xbb\xbf" + table]
 
 
 def _logs() -> list[bytes]:
     base = '{"id": "p1", "judge": "j", "order": "ab", '
-    says = ('"p_a": 0.5}', '"logprob_a": -0.1, "logprob_b": -3, "logprob_tie": -4.5}', '"verdict": "tie", "confidence": 0.75}',
-            '"failed": true}', '"p_a": 0.5, "p_tie": 0.25, "more": {"a": [1]}}', '"verdict": null}')  # fmt: skip
+    says = (
+        '"p_a": 0.5}',
+        '"logprob_a": -0.1, "logprob_b": -3, "logprob_tie": -4.5}',
+        '"verdict": "tie", "confidence": 0.75}',
+        '"failed": true}',
+        '"p_a": 0.5, "p_tie": 0.25, "more": {"a": [1]}}',
+        '"verdict": null}',
+    )
     lines = [base + one for one in says]
     return ["\n".join(lines).encode(), *((line + "\n" + line.replace('"p1"', "1")).encode() for line in lines)]
 
@@ -250,7 +263,7 @@ def _conditions() -> list[bytes]:
 
 
 def _bodies() -> list[bytes]:
-    said = {"pair_id": "0" * 32, "label": "left", "dealt": "a", "note": "n", "seconds": 1.5, "said_at": 1_700_000_000_000}
+    said = {"pair_id": "0" * 32, "label": "left", "dealt": "a", "note": "n", "seconds": 1.5, "said_at": 17 * 10**11}
     return [json.dumps({"annotator": "anna", "said": [said], "showing": "0" * 32}).encode()]
 
 
@@ -262,7 +275,7 @@ def _evaluations() -> list[bytes]:
 
 
 def _states() -> list[bytes]:
-    state = {"version": "0.1.0", "asked": "0" * 32, "templates": [], "read": [["raw.jsonl", [1, 2, 3, 4, 5]]], "left": {}}
+    state = {"version": "0.1.0", "asked": "0" * 32, "templates": [], "read": [["raw.jsonl", [1, 2, 3]]], "left": {}}
     return [b"#.last-run.json\n" + json.dumps(state).encode(), b'#run.json\n{"pairs": 1}']
 
 
