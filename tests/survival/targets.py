@@ -22,6 +22,7 @@ import pyarrow as pa
 from curator.annotation.base import CHOICES, Answer
 from curator.annotation.reading import read_rows
 from curator.annotation.registry import read_by_tool
+from curator.duplicates import bands_of, long_runs, runs_of
 from curator.errors import CuratorError, InputError
 from curator.exports.header import read_card
 from curator.files import Reject, Row, parse_line
@@ -29,11 +30,24 @@ from curator.formats import FORMATS
 from curator.formats.read import Seen, read
 from curator.judges import recorded, wire
 from curator.judges.http import Transient, message
+from curator.judges.prompting import Prompt
+from curator.judges.tokenizer import JudgeTokenizer
+from curator.languages import language_of
 from curator.options import LabelOptions, Reading
 from curator.pair import Message, Order, Pair
+from curator.progress import Progress
 from curator.prompts import Question, prompt_from_json, prompt_json
+from curator.recipes import load_recipe, load_rubric, load_template
+from curator.resources import first_error
+from curator.review.server import _said
 from curator.sources import source_rows
+from curator.steps.agreeing import read_groups
+from curator.steps.hygiene import _text
+from curator.steps.ingesting import ingest
+from curator.steps.unchanged import LastRun
 from curator.store import open_store
+from curator.store.filters import matching, parse_condition
+from curator.store.judgments import _JUDGMENT
 from curator.store.pairs import _chunks, replace_input
 
 SECONDS = 1.0
@@ -229,8 +243,6 @@ def logs(data: bytes) -> None:
 
 def yamls(data: bytes) -> None:
     """Recipes, templates, rubrics, groups of annotators and cards."""
-    from curator.recipes import load_recipe, load_rubric, load_template
-    from curator.steps.agreeing import read_groups
 
     path = on_disk(data, "made.yaml")
 
@@ -270,8 +282,6 @@ def _tokenizer_json() -> bytes:
 
 def tokenizers(data: bytes) -> None:
     """What comes with a judge's model: `tokenizer_config.json`, its chat template, or `tokenizer.json` itself."""
-    from curator.judges.tokenizer import JudgeTokenizer
-    from curator.recipes import load_template
 
     name, rest = split(data, "tokenizer_config.json")
     place = folder() / "model"
@@ -292,8 +302,6 @@ def tokenizers(data: bytes) -> None:
 
 def replies(data: bytes) -> None:
     """What a server answers: a judgment that can be stored, or another try."""
-    from curator.judges.prompting import Prompt
-    from curator.store.judgments import _JUDGMENT
 
     check(message(data).isprintable(), "what a server says is shown as one line")
     try:
@@ -330,7 +338,6 @@ def _store() -> Any:
 
 def conditions(data: bytes) -> None:
     """`--where`: a condition that can be counted, or a message."""
-    from curator.store.filters import matching, parse_condition
 
     text = data.decode(errors="replace")
     refused(lambda: matching(_store(), parse_condition(_store(), text)))
@@ -338,8 +345,6 @@ def conditions(data: bytes) -> None:
 
 def bodies(data: bytes) -> None:
     """What is sent to the review page's server."""
-    from curator.resources import first_error
-    from curator.review.server import _said
 
     try:
         body = orjson.loads(data)
@@ -359,9 +364,6 @@ def bodies(data: bytes) -> None:
 
 def evaluations(data: bytes) -> None:
     """Evaluation sets for `curator hygiene`: a text with words, or a reject."""
-    from curator.duplicates import bands_of, long_runs, runs_of
-    from curator.languages import language_of
-    from curator.steps.hygiene import _text
 
     name, rest = split(data, "set.jsonl")
     path = on_disk(rest, name or "set")
@@ -379,7 +381,6 @@ def evaluations(data: bytes) -> None:
 
 def states(data: bytes) -> None:
     """`.last-run.json` and `run.json` that somebody damaged: never taken for the latest run."""
-    from curator.steps.unchanged import LastRun
 
     name, rest = split(data, ".last-run.json")
     out = folder() / "out"
@@ -391,8 +392,6 @@ def states(data: bytes) -> None:
 
 def ingests(data: bytes) -> None:
     """The whole way of rows into a store: rows in = pairs + duplicates + rejects; what is stored is what was read."""
-    from curator.progress import Progress
-    from curator.steps.ingesting import ingest
 
     name, rest = split(data, "raw.jsonl")
     path = on_disk(rest, name or "raw")
