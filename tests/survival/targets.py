@@ -38,8 +38,7 @@ from curator.pair import Message, Order, Pair
 from curator.progress import Progress
 from curator.prompts import Question, prompt_from_json, prompt_json
 from curator.recipes import load_recipe, load_rubric, load_template
-from curator.resources import first_error
-from curator.review.server import _said
+from curator.review.server import _said, problem_of
 from curator.sources import source_rows
 from curator.steps.agreeing import read_groups
 from curator.steps.hygiene import _text
@@ -132,11 +131,23 @@ def sources(data: bytes) -> None:
             check(is_text(row.values), "a row can be written")
             _writable(row.reject("row", "is a test"))
         check(lines == sorted(lines), "rows come in their order")
+        if Path(path).suffix == ".json" and (whole := _array(rest)) is not None:
+            check([row.values for row in source_rows(path) if isinstance(row, Row)] == whole, "an array is its items")
         if Path(path).suffix == ".jsonl" and rest[:2] != b"\x1f\x8b" and not rest.startswith(_BINARY):
             body = rest.removeprefix(b"\xef\xbb\xbf")
             check(len(lines) == sum(not line.isspace() for line in body.split(b"\n") if line), "each line is a row")
 
     refused(run)
+
+
+def _array(data: bytes) -> list[Any] | None:
+    """The objects of a JSON array by a parser of its whole; None where it is none, or is nested too deeply to write."""
+    try:
+        items = orjson.loads(data)
+        orjson.dumps([items])
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+    return [one for one in items if isinstance(one, dict)] if isinstance(items, list) else None
 
 
 _BINARY = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff", b"FEA1", b"\x28\xb5\x2f\xfd")
@@ -350,11 +361,7 @@ def bodies(data: bytes) -> None:
         body = orjson.loads(data)
     except orjson.JSONDecodeError:
         return
-    try:
-        problem = first_error("review", body)
-    except ValueError:  # nested too deeply, which the server says
-        return
-    if problem:
+    if problem := problem_of(body):
         check(is_text(problem), "what is wrong can be said")
         return
     said = [_said(one) for one in body["said"]]
