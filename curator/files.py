@@ -121,8 +121,8 @@ def json_lines(file: IO[bytes], name: str, number: int = 0) -> Iterator[Row | Re
         yield data if isinstance(data, Reject) else parse_line(name, line, data)
 
 
-def parse_line(name: str, number: int, data: bytes) -> Row | Reject:
-    """A line as a JSON object, or as a reject that says why it is none."""
+def parse_line(name: str, number: int, data: bytes, kind: type[Row] = Row) -> Row | Reject:
+    """A line as a JSON object, or as a reject that says why it is none. `kind`: what it is where it is no line."""
     try:
         values = orjson.loads(data)
         if data.count(b"{") + data.count(b"[") > 200:
@@ -131,13 +131,13 @@ def parse_line(name: str, number: int, data: bytes) -> Row | Reject:
         try:
             data.decode()
         except UnicodeDecodeError as bad:
-            return _reject(name, number, data, "row", f"is not UTF-8 (byte {bad.start})")
-        return _reject(name, number, data, "row", f"is not JSON: {error.msg} (column {error.colno})")
+            return _reject(name, number, data, "row", f"is not UTF-8 (byte {bad.start})", kind.rejected)
+        return _reject(name, number, data, "row", f"is not JSON: {error.msg} (column {error.colno})", kind.rejected)
     except (RecursionError, orjson.JSONEncodeError):
-        return _reject(name, number, data, "row", "is nested too deeply")
+        return _reject(name, number, data, "row", "is nested too deeply", kind.rejected)
     if not isinstance(values, dict):
-        return _reject(name, number, data, "row", "is not a JSON object")
-    return Row(name, number, values, data)
+        return _reject(name, number, data, "row", "is not a JSON object", kind.rejected)
+    return kind(name, number, values, data)
 
 
 def _reject(name: str, number: int, data: bytes, field: str, reason: str, kind: type[Reject] = Reject) -> Reject:

@@ -6,6 +6,7 @@ Responses are data: they are Jinja variables, never template text, and the envir
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -19,6 +20,28 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from curator.errors import RecipeError
 from curator.pair import Message, Order, content_id
 from curator.rubric import Rubric
+
+TEMPLATE_ERRORS = (
+    jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError,
+    SyntaxError, MemoryError,
+)  # fmt: skip
+"""What a template can end in: it is a program, though one that reaches nothing."""
+
+
+MOST_REPEATED = 10_000
+"""Characters or items that `*` may make of a text or a list."""
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Where templates run: nothing of Python can be reached, nothing changed, and no product takes all memory."""
+
+    intercepted_binops = frozenset(("*", "**"))
+
+    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
+        sizes = [len(one) if isinstance(one, str | list | tuple) else one for one in (left, right)]
+        if operator == "**" or (sizes != [left, right] and math.prod(sizes) > MOST_REPEATED):
+            raise jinja2.exceptions.SecurityError(f"{operator} makes too much")
+        return super().call_binop(context, operator, left, right)
 
 
 class Kind(StrEnum):
@@ -63,6 +86,8 @@ class Template:
             _ENVIRONMENT.from_string(template.with_criteria)
         except jinja2.TemplateSyntaxError as error:
             raise RecipeError(f"template {template.name!r}, line {error.lineno}: {error.message}") from None
+        except TEMPLATE_ERRORS as error:
+            raise RecipeError(f"template {template.name!r}: {error}") from None
         return template
 
     def __getstate__(self) -> dict[str, Any]:
@@ -129,7 +154,7 @@ class Template:
             ]
         try:
             texts = [part.render(variables) for part in self._compiled]
-        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except TEMPLATE_ERRORS as error:
             raise RecipeError(f"template {self.name!r}: {error}") from None
         if self.kind is Kind.COMPLETION:
             return [Message("completion", texts[0])]
@@ -163,9 +188,7 @@ def rationale_template(template: Template) -> Template:
     return replace(template, name=f"{template.name}, why", user=template.user + why)
 
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(
-    undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-)
+_ENVIRONMENT = Sandbox(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -63,13 +64,40 @@ def _deepest(error: jsonschema_rs.ValidationError) -> jsonschema_rs.ValidationEr
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe, and a key that stands twice is an error rather than the second one."""
+    """Safe. A key that stands twice is an error rather than the second one, and aliases (`*name`) are none of ours.
+
+    A few lines of aliases of aliases stand for more values than any memory holds.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "an alias cannot be used: write out what it stands for", mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := next((key for key, count in keys.items() if count > 1), None):
             raise yaml.constructor.ConstructorError(None, None, f"{twice!r} stands twice", node.start_mark)
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, AttributeError, LookupError, TypeError, OverflowError):  # the 99th of a month, !!int x
+            raise yaml.constructor.ConstructorError(None, None, "is no such value", node.start_mark) from None
+
+
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML text, parsed safely.
+
+    Raises:
+        yaml.YAMLError: it is none.
+    """
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - it is the safe one
+    except RecursionError:
+        raise yaml.YAMLError("is nested too deeply") from None
 
 
 def read_yaml(path: Path, schema: str) -> dict[str, Any]:
@@ -79,11 +107,9 @@ def read_yaml(path: Path, schema: str) -> dict[str, Any]:
         RecipeError: not YAML, or not what the schema says.
     """
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is the safe one
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: {error}") from None
-    except RecursionError:
-        raise RecipeError(f"{path}: is nested too deeply") from None
     try:
         problem = first_error(schema, values)
     except ValueError as error:  # YAML has keys and values that JSON has not

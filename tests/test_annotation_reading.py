@@ -55,12 +55,14 @@ def test_nothing_in_it(tmp_path: Path, data: bytes) -> None:
     [
         (b'{"a": 1}, {"a":', "export, item 2: row is cut off: the file ends before the array does"),
         (b'{"a": 1}', "export, item 2: row is cut off: the file ends before the array does"),
-        (b'{"a": 1}] x', "export, item 2: row is not JSON: parse error: trailing garbage; nothing behind it was read"),
+        (b'{"a": 1}] x', "export, item 2: row is not JSON: the array has ended; nothing behind it was read"),
         (b'{"a": 1}, 7]', "export, item 2: row is not a JSON object"),
-        (b'{"a": 1}, {"a": "\xff"}]', "export, item 2: row is not UTF-8; nothing behind it was read"),
-        (b'{"a": 1}, {"a": "\xed\xa0\x80"}]', "export, item 2: row is not UTF-8; nothing behind it was read"),
-        (b'{"a": 1}, ' + b"[" * 300_000, "export, item 2: row is nested too deeply; nothing behind it was read"),
-        (b'{"a": 1}, ' + b'{"a":' * 300, "export, item 2: row is nested too deeply; nothing behind it was read"),
+        (b'{"a": 1}, {"a": "\xff"}]', "export, item 2: row is not UTF-8 (byte 7)"),
+        (b'{"a": 1}, {"a": "\xed\xa0\x80"}]', "export, item 2: row is not UTF-8 (byte 7)"),
+        (b'{"a": 1}, {"a": "\\ud83dA"}]', "export, item 2: row is not JSON: no low surrogate in string (column 8)"),
+        (b'{"a": 1}, ]', "export, item 2: row is not JSON: Input is a zero-length, empty document (column 1)"),
+        (b'{"a": 1}, ' + b"[" * 300_000, "export, item 2: row is cut off: the file ends before the array does"),
+        (b'{"a": 1}, ' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"]", "export, item 2: row is nested too deeply"),
         (b'{"a": 1}, [' + b'1,' * 99_999, "export, item 2: row is longer than 0 MiB; nothing behind it was read"),
     ],
 )  # fmt: skip
@@ -73,6 +75,23 @@ def test_broken_arrays(tmp_path: Path, data: bytes, message: str, monkeypatch: p
     tracemalloc.stop()
     assert found == [{"a": 1}, message]
     assert peak < 20 * 2**20, "deep nesting costs no more than its bytes"
+
+
+@pytest.mark.parametrize("bad", ['{"a": 1e999}', '{"a": nan}', '{"a": "\\ud800"}', "{'a': 1}", "", "1 2"])
+def test_a_broken_item_takes_no_other_with_it(tmp_path: Path, bad: str) -> None:
+    found = rows(tmp_path, f'[{{"a": 1}}, {bad}, {{"a": "2, ]"}}]'.encode())
+    assert [found[0], found[2]] == [{"a": 1}, {"a": "2, ]"}]
+    assert str(found[1]).startswith("export, item 2: row is not JSON: ")
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 64])
+def test_items_are_told_apart_wherever_the_file_is_read_in_pieces(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(array, "_CHUNK", size)
+    said = [{"a": 'x\\"]},{[', "b": [{}, [], {"c": "\\"}]}, {"d": "é" * 99}, {}]
+    assert rows(tmp_path, json.dumps(said, ensure_ascii=False).encode()) == said
 
 
 def test_a_long_array_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:

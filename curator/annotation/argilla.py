@@ -224,13 +224,22 @@ def _of_columns(values: dict[str, Any]) -> Iterator[_Said]:
 
 
 # In a CSV file a list is what Python or NumPy prints, the latter without commas.
-_ITEM = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|None""", re.DOTALL)
+# What nothing closes goes on to the end, or every quotation mark in it would be looked at to the end anew.
+_ITEM = re.compile(r"""'(?:[^'\\]|\\.?)*(?:'|\Z)|"(?:[^"\\]|\\.?)*(?:"|\Z)|None""", re.DOTALL)
 
 
 def _items(cell: Any) -> list[Any]:
     if isinstance(cell, str):
-        return [literal_eval(item) for item in _ITEM.findall(cell)]
+        return [_literal(item) for item in _ITEM.findall(cell)]
     return list(cell or ())
+
+
+def _literal(item: str) -> str | None:
+    with warnings.catch_warnings(action="error"):  # Python warns of a backslash that it never wrote itself
+        value: str | None = literal_eval(item)
+    if value is not None:
+        value.encode()  # half a character can be written so, and not be stored
+    return value
 
 
 def push(folder: Path, shards: Iterable[Path], name: str, workspace: str | None) -> int:

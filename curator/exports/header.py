@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
+from curator.resources import parse_yaml
+
 TAG, DEMONSTRATION = "preference-curator", "demonstration-judge"
 """Tags that say who made a data set, and that its auto labels are those of a demonstration judge."""
 
@@ -97,7 +99,7 @@ def read_card(text: str) -> tuple[dict[str, Any], str]:
     if not text.startswith(_START) or (end := text.find(f"\n{_START}")) < 0:
         raise ValueError("has no YAML header")
     try:
-        header = yaml.safe_load(text[len(_START) : end + 1])
+        header = parse_yaml(text[len(_START) : end + 1])
     except yaml.YAMLError:
         raise ValueError("has a header that is not YAML") from None
     if not isinstance(header, dict):

@@ -28,6 +28,7 @@ def _unpacked(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]
         turns = row["prompt"]
         if isinstance(turns, list):
             turns = [{**rest(turn, "more"), **orjson.loads(turn.get("more") or "{}")} for turn in turns]
+        orjson.dumps([metadata, turns])  # what can be read can be nested deeper than what can be written
         return {**rest(row, *_OURS), "prompt": turns}, metadata
     except (ValueError, TypeError, AttributeError) as error:
         raise BadRow("row", "is no row of the forms parquet or jsonl") from error

@@ -29,7 +29,7 @@ async def describe(session: aiohttp.ClientSession, url: str) -> tuple[dict[str, 
     server = server if isinstance(server, dict) else {}
     try:
         # The longest input is a little less than the model's context; only /server_info says how much.
-        context = int(server.get("max_req_input_len") or models["data"][0]["max_model_len"])
+        context = max(0, int(server.get("max_req_input_len") or models["data"][0]["max_model_len"]))
     except (LookupError, TypeError, ValueError):
         context = 0
     settings = {
@@ -38,7 +38,9 @@ async def describe(session: aiohttp.ClientSession, url: str) -> tuple[dict[str, 
         "dtype": server.get("dtype"),
         "quantization": server.get("quantization"),
     }
-    return settings, context or 1 << 30, model.get("tokenizer_path") or model["model_path"], server.get("version")
+    tokenizer = model.get("tokenizer_path")
+    source = tokenizer if tokenizer and isinstance(tokenizer, str) else model["model_path"]
+    return settings, context or 1 << 30, source, server.get("version")
 
 
 async def alike(urls: Sequence[str]) -> list[list[int]]:

@@ -141,6 +141,6 @@ def message(body: bytes) -> str:
         values = orjson.loads(body)
         values = values.get("error", values)
         text = str(values["message"] if isinstance(values, dict) else values)
-    except (orjson.JSONDecodeError, AttributeError, KeyError):
+    except (orjson.JSONDecodeError, AttributeError, KeyError, RecursionError):
         text = body[:300].decode(errors="replace")
     return "".join(c if c.isprintable() else " " for c in text)[:200]

@@ -15,12 +15,11 @@ from typing import Any, NoReturn
 
 import jinja2
 import orjson
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from curator.errors import JudgeError
 from curator.pair import Message, content_id
-from curator.prompts import Kind, Question, Template, shorten
+from curator.prompts import TEMPLATE_ERRORS, Kind, Question, Sandbox, Template, shorten
 
 # Unicode noncharacters: no text means anything by them, and no tokenizer has them in its vocabulary.
 _OPEN, _CLOSE, _CONTROL, _END, _EDGE = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3", "\ufdd4"
@@ -97,15 +96,21 @@ class JudgeTokenizer:
             config = _object(file)
         template = config.get("chat_template")
         if isinstance(template, list):
-            template = next((entry["template"] for entry in template if entry["name"] == "default"), None)
+            named = [entry for entry in template if isinstance(entry, dict) and entry.get("name") == "default"]
+            template = named[0].get("template") if named else None
         try:
             template = _fetch(source, "chat_template.jinja").read_text(encoding="utf-8")
         except JudgeError:
             pass
+        except UnicodeDecodeError:
+            raise JudgeError(f"{source}: chat_template.jinja is not UTF-8") from None
+        if not isinstance(template, str | None):
+            raise JudgeError(f"{source}: the chat template is no text")
         special = {
-            name: value["content"] if isinstance(value, dict) else value
+            name: text
             for name, value in config.items()
-            if name.endswith("_token") and isinstance(value, (str, dict))
+            if name.endswith("_token")
+            and isinstance(text := value.get("content") if isinstance(value, dict) else value, str)
         }
         try:
             return cls(tokenizer, template, special)
@@ -122,9 +127,7 @@ class JudgeTokenizer:
         def fail(message: str) -> NoReturn:
             raise jinja2.TemplateRuntimeError(message)
 
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
+        environment = Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
         environment.filters["tojson"] = lambda value, **_: orjson.dumps(value).decode()
         # A date in the prompt would make every day another judge: templates that ask for one get a fixed day.
         environment.globals |= {"raise_exception": fail, "strftime_now": lambda _format: "1 January 2026"}
@@ -141,7 +144,7 @@ class JudgeTokenizer:
         variables = {**self._special, "add_generation_prompt": True, "enable_thinking": False}
         try:
             return self._template.render(variables, messages=turns)
-        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except TEMPLATE_ERRORS as error:
             if len(turns) != 2:
                 raise JudgeError(f"the model's chat template fails: {error}") from None
         # Some templates know no system role: what it says then opens the user's message.

@@ -70,7 +70,7 @@ async def write(
 
 def _rationale(prompt: Prompt, reply: Any) -> Rationale:
     try:
-        text = str(reply["text"]).strip()
+        text = reply["text"].strip()
         finish = (reply["meta_info"].get("finish_reason") or {}).get("type")
     except (KeyError, TypeError, AttributeError) as error:
         raise Transient(f"a reply holds no text ({type(error).__name__}: {error})") from None
@@ -117,4 +117,4 @@ def _judgment(prompt: Prompt, reply: Any, labels: list[int], seconds: float) -> 
 
 def _count(value: Any) -> int | None:
     """A number of tokens; None where a server says something else."""
-    return value if isinstance(value, int) and 0 <= value < 2**31 else None
+    return value if type(value) is int and 0 <= value < 2**31 else None

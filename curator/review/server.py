@@ -74,7 +74,7 @@ class Server:
         to show meanwhile, or only why.
         """
         body = await _read(request)
-        if problem := first_error("review", body):
+        if problem := problem_of(body):
             raise web.HTTPBadRequest(text=": ".join(problem))
         said = [_said(one) for one in body["said"]]
         annotator = self._annotator or annotator_name(body["annotator"] or "")
@@ -156,6 +156,14 @@ async def _read(request: web.Request) -> Any:
         return orjson.loads(await request.read())
     except orjson.JSONDecodeError:
         raise web.HTTPBadRequest(text="This is not JSON.") from None
+
+
+def problem_of(body: Any) -> tuple[str, str] | None:
+    """Where what a page has sent is not what `schemas/review.schema.json` says, and why; None: it is."""
+    try:
+        return first_error("review", body)
+    except ValueError:
+        return "body", "is nested too deeply"
 
 
 def _said(one: dict[str, Any]) -> Said:

@@ -1,17 +1,26 @@
-"""Rows of a JSON array, one in memory at a time."""
+"""Rows of a JSON array, one in memory at a time.
+
+An item is found by its brackets and commas alone and then parsed as a line of JSON Lines is: the same text is the same
+row, or the same reject, in both, and reading goes on behind an item that is broken.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import IO, Any
-
-import orjson
+import re
+from collections.abc import Iterator
+from typing import IO
 
 from curator.errors import InputError
-from curator.files import MAX_LINE, Reject, Row
+from curator.files import MAX_LINE, Reject, Row, parse_line
 
-DEEPEST = 200
-"""Arrays and objects inside each other in an item; what people have needs about ten."""
+_CHUNK = 64 * 2**10
+
+_MARK = re.compile(rb'"[^"]*+"(?<!\\")|"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
+"""What tells items apart: texts, first those that are quickly known, and signs. One quotation mark alone opens a text
+whose end is not at hand yet."""
+
+_MORE = re.compile(rb'\s*,\s*"((?:[^"\\]|\\.){0,60})')
+"""What stands behind an array that is not the only value of its object."""
 
 
 class ItemReject(Reject):
@@ -28,27 +37,16 @@ class Item(Row):
     rejected = ItemReject
 
 
-class _TooMuch(Exception):
-    """Something of which no end is in sight; says what."""
+class _Unreadable(Exception):
+    """The array cannot be read on: why, and the beginning of the item."""
 
-
-class _Watched:
-    """A file that gives no more bytes than one item may have until `since` is set back."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.since = 0
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self.since += len(data)
-        if self.since > MAX_LINE:
-            raise _TooMuch(f"is longer than {MAX_LINE // 2**20} MiB")
-        return data
+    def __init__(self, reason: str, data: bytes) -> None:
+        super().__init__(reason)
+        self.reason, self.data = reason, data[:_CHUNK]
 
 
 def array_rows(file: IO[bytes], name: str, *, inside: bool = False) -> Iterator[Row | Reject]:
-    """The objects of a JSON array; what cannot be read on from is the last reject.
+    """The objects of a JSON array; where it cannot be read on, that is the last reject.
 
     Args:
         inside: the array is the only value of an object.
@@ -56,57 +54,64 @@ def array_rows(file: IO[bytes], name: str, *, inside: bool = False) -> Iterator[
     Raises:
         InputError: the object has another value.
     """
-    import ijson
-
-    watched, number = _Watched(file), 0
+    number, first = 0, file.read(_CHUNK)
     try:
-        events = ijson.basic_parse(watched, use_float=True)
-        for number, item in enumerate(_items(events, 2 if inside else 1, name), 1):
-            watched.since = 0
-            try:
-                data = orjson.dumps(item)
-            except orjson.JSONEncodeError as error:
-                yield Item(name, number, {}, b"").reject("row", f"is not usable JSON: {error}")
-                continue
-            row = Item(name, number, item, data)
-            yield row if isinstance(item, dict) else row.reject("row", "is not a JSON object")
-    except (ijson.JSONError, UnicodeDecodeError, _TooMuch) as error:
-        if isinstance(error, ijson.IncompleteJSONError) and "premature EOF" in str(error):
-            reason = "is cut off: the file ends before the array does"
-        elif isinstance(error, UnicodeDecodeError) or "invalid bytes in UTF8" in str(error):
-            reason = "is not UTF-8; nothing behind it was read"
-        elif isinstance(error, _TooMuch):
-            reason = f"{error}; nothing behind it was read"
-        else:
-            reason = f"is not JSON: {str(error).splitlines()[0]}; nothing behind it was read"
-        yield Item(name, number + 1, {}, b"").reject("row", reason)
+        for text, is_last in _texts(file, first[first.index(b"[") + 1 :]):
+            if is_last is None:
+                if inside and (more := _MORE.match(text)):
+                    key = more[1].decode(errors="replace")
+                    raise InputError(f"{name}: is one JSON object, with more in it than rows ({key!r})")
+                if text.removeprefix(b"}" if inside else b"").strip():
+                    raise _Unreadable("is not JSON: the array has ended; nothing behind it was read", text)
+            elif number or text or not is_last:  # not in an empty array
+                number += 1
+                yield parse_line(name, number, text, Item)
+    except _Unreadable as error:
+        yield Item(name, number + 1, {}, error.data).reject("row", error.reason)
 
 
-def _items(events: Iterable[tuple[str, Any]], outer: int, name: str) -> Iterator[Any]:
-    """The items inside `outer` containers. ijson's own way to them takes memory with the square of the nesting."""
-    open_: list[Any] = []
-    key, keys = "", 0
-    for event, value in events:
-        if event == "map_key":
-            key = value
-            if len(open_) < outer and (keys := keys + 1) > 1:
-                raise InputError(f"{name}: is one JSON object, with more in it than rows ({key[:60]!r})")
-            continue
-        if event in {"end_map", "end_array"}:
-            value = open_.pop()  # noqa: PLW2901
-        else:
-            if event in {"start_map", "start_array"}:
-                value = {} if event == "start_map" else []  # noqa: PLW2901
-            if len(open_) > outer:
-                inside = open_[-1]
-                if type(inside) is dict:
-                    inside[key] = value
-                else:
-                    inside.append(value)
-            if event in {"start_map", "start_array"}:
-                open_.append(value)
-                if len(open_) > DEEPEST:
-                    raise _TooMuch("is nested too deeply")
+def _texts(file: IO[bytes], data: bytes) -> Iterator[tuple[bytes, bool | None]]:
+    """The text of each item of an array whose bracket has been read, and whether it is the last; then what stands
+    behind the array, with None, to the end of the file.
+    """
+    start = at = depth = 0
+    while True:
+        for mark in _MARK.finditer(data, at):
+            what = mark[0]
+            if what == b'"':
+                at = mark.start()
+                break
+            at = mark.end()
+            if len(what) > 1:
                 continue
-        if len(open_) == outer:
-            yield value
+            if what in b"[{":
+                depth += 1
+            elif depth:
+                depth -= what in b"]}"
+            elif what in b",]":
+                yield data[start : mark.start()].strip(), what == b"]"
+                start = at
+                if what == b"]":
+                    yield from _behind(file, data[at:])
+                    return
+        else:
+            at = len(data)
+        held = len(data) - start
+        if held > MAX_LINE:
+            reason = f"is longer than {MAX_LINE // 2**20} MiB; nothing behind it was read"
+            raise _Unreadable(reason, data[start : start + _CHUNK])
+        more = file.read(max(_CHUNK, held))  # twice as much each time: a long text is looked at from its beginning
+        if not more:
+            if depth == 0 and (text := data[start:].strip()) and not text.startswith(b'"'):
+                yield text, False
+                start = len(data)
+            raise _Unreadable("is cut off: the file ends before the array does", data[start : start + _CHUNK])
+        data = data[start:] + more
+        at, start = at - start, 0
+
+
+def _behind(file: IO[bytes], data: bytes) -> Iterator[tuple[bytes, None]]:
+    yield (data + file.read(_CHUNK)).strip(), None
+    while more := file.read(_CHUNK):
+        if more.strip():
+            yield more, None

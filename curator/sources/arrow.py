@@ -114,6 +114,8 @@ def _damaged(kind: str, name: str) -> Iterator[None]:
 
     try:
         yield
+    except UnicodeDecodeError:
+        raise InputError(f"{name}: the name of a column is not UTF-8") from None
     except (pa.ArrowException, OSError, MemoryError) as error:  # of memory: a wrong length is a huge one
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{name}: damaged {kind} file ({reason})") from None
@@ -171,12 +173,14 @@ def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
     """Each row, or why it cannot be read."""
     try:
         yield from batch.to_pylist()
-    except ValueError:
+    except (ValueError, OverflowError):
         for place in range(batch.num_rows):
             try:
                 yield from batch.slice(place, 1).to_pylist()
             except UnicodeDecodeError:
                 yield "is not UTF-8"
+            except OverflowError:
+                yield "cannot be read: holds a time that no calendar has"
             except ValueError as error:
                 yield f"cannot be read: {error}"
 

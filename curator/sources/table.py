@@ -16,6 +16,9 @@ from curator.files import MAX_LINE, Reject, Row
 TABLE = re.compile(r"\.(csv|tsv|tab)(\.(gz|zst|zstd))?$", re.IGNORECASE)
 """Names of files that are tables."""
 
+MOST_TWICE = 4 * MAX_LINE
+"""Characters, a line counting as 50 more, that are read anew because of stray quotation marks."""
+
 OLD_MAC = "has line ends of old Macs: save it as CSV UTF-8"
 
 _NAME = re.compile(r"[^\W\d][\w .-]{0,60}")
@@ -104,7 +107,8 @@ def records(lines: Iterator[tuple[int, str]], delimiter: str) -> Iterator[tuple[
     """Rows of a table: first line, text, and cells, or why there are none.
 
     A cell may run over lines, so that a stray quotation mark can swallow the rows behind it. Where that comes to light
-    only the first line is given up, and reading begins anew behind it.
+    only the first line is given up, and reading begins anew behind it; so long as not too much was read twice already,
+    for each line can hold such a mark.
     """
     csv.field_size_limit(MAX_LINE)
     again: deque[tuple[int, str]] = deque()
@@ -121,6 +125,7 @@ def records(lines: Iterator[tuple[int, str]], delimiter: str) -> Iterator[tuple[
             if not taken:
                 size = 0
 
+    twice = 0
     reader = csv.reader(feed(), delimiter=delimiter, strict=True)
     while True:
         taken.clear()
@@ -129,12 +134,18 @@ def records(lines: Iterator[tuple[int, str]], delimiter: str) -> Iterator[tuple[
         except StopIteration:
             return
         except csv.Error as error:
-            again.extendleft(reversed(taken[1:]))
+            swallowed = taken[1:]
+            twice += sum(50 + len(text) for _, text in swallowed)
+            if twice <= MOST_TWICE:
+                again.extendleft(reversed(swallowed))
+                swallowed = []
             if str(error) == "unexpected end of data":
                 reason = "opens a quotation mark that nothing closes"
             else:
                 reason = str(error) if str(error).startswith("is ") else f"is broken: {error}"
             yield *taken[0], reason
+            for line in swallowed:
+                yield *line, f"stands behind an open quotation mark, in line {taken[0][0]}"
             reader = csv.reader(feed(), delimiter=delimiter, strict=True)
         else:
             yield taken[0][0], "".join(text for _, text in taken), cells

@@ -76,7 +76,11 @@ def parse_condition(store: Store, text: str) -> Condition:
     """
     if "\0" in text:
         raise ConditionError("the condition holds a zero byte")
-    found = orjson.loads(store.one("SELECT json_serialize_sql(?::VARCHAR)", [f"{_BEFORE}{text}\n"])[0])
+    parsed = store.one("SELECT json_serialize_sql(?::VARCHAR)", [f"{_BEFORE}{text}\n"])[0]
+    try:
+        found = orjson.loads(parsed)
+    except orjson.JSONDecodeError:
+        raise ConditionError("the condition is nested too deeply") from None
     if found["error"]:
         raise ConditionError(_words(found["error_message"], text, found.get("position")))
     expression = _single(found["statements"])
