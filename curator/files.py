@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import gzip
 import io
+import os
 import shutil
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -234,10 +236,14 @@ def _aside(path: Path) -> Path:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to, renamed to `path` at the end, removed on failure."""
+    """A path to write to, renamed to `path` at the end, removed on failure.
+
+    What is in it is on the disk before it has its name, so that a power cut leaves the old file or the new one, too.
+    """
     aside = _aside(path)
     try:
         yield aside
+        _to_disk(aside)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
@@ -245,8 +251,15 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of `path` at the end, removed on failure."""
+    """A folder to fill, which takes the place of `path` at the end, removed on failure; on the disk as `whole_file` is.
+
+    Where the system can exchange two names in one step (Linux), whoever looks finds the old folder or the new one at
+    any time. Elsewhere there is none for a moment; if the process is killed in that moment, the old one lies beside it,
+    as `.NAME.old`, and takes its place again when the next one is written.
+    """
     aside, old = _aside(path), path.with_name(f".{path.name}.old")
+    if old.exists() and not path.exists():
+        old.rename(path)
     for left in (aside, old):
         shutil.rmtree(left, ignore_errors=True)
     aside.mkdir()
@@ -254,17 +267,44 @@ def whole_folder(path: Path) -> Iterator[Path]:
         yield aside
         if path.is_symlink() or path.is_file():
             raise InputError(f"{path} is no folder: move it out of the way")
-        if path.exists():
-            path.rename(old)
-        try:
+        for one in (*aside.rglob("*"), aside):
+            _to_disk(one)
+        if not path.exists():
             aside.rename(path)
-        except OSError:
-            if old.exists():
+        elif not _exchanged(aside, path):
+            path.rename(old)
+            try:
+                aside.rename(path)
+            except OSError:
                 old.rename(path)
-            raise
+                raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until what is in a file, or which names are in a folder, is on the disk; not all systems can, of folders."""
+    with suppress(OSError) if path.is_dir() else nullcontext():
+        handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+_RENAME_EXCHANGE = 2
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one step; False: this system, or this file system, cannot."""
+    here = -100  # AT_FDCWD: paths are relative to the working folder
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):  # TypeError: as Windows says it
+        return False
+    sys.audit("curator.exchange", str(one), str(other))
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), _RENAME_EXCHANGE) == 0)
 
 
 def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> int:

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 LINE_SECONDS = 15.0
 """How often a run whose standard error is no terminal says how far it is."""
@@ -31,14 +31,17 @@ class Terminal(Progress):
     """Progress on standard error."""
 
     def say(self, text: str) -> None:
-        print(clean(text), file=sys.stderr, flush=True)
+        # A terminal that was closed, a log on a full disk: there is nobody to tell, and the work goes on.
+        with suppress(OSError, ValueError):
+            if sys.stderr is not None:
+                print(clean(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def bar(self, name: str, unit: str, total: int | None = None) -> Iterator[Callable[[int, str], None]]:
         from tqdm import tqdm
 
         # Where nobody looks at a bar, as in a log file, a line now and then says as much.
-        drawn = sys.stderr.isatty()
+        drawn = sys.stderr is not None and sys.stderr.isatty()
         with tqdm(
             desc=name, unit=unit, total=total, file=sys.stderr if drawn else io.StringIO(), unit_scale=True
         ) as bar:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -268,11 +269,65 @@ def test_whole_folder_keeps_the_old_one_when_the_new_one_cannot_take_its_place(
             raise OSError(28, "No space left on device")
         return rename(path, to)
 
+    monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(OSError, match="No space left"), whole_folder(target) as aside:
         (aside / "new").touch()
     assert names(tmp_path) == ["dataset"]
     assert names(target) == ["old"]
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_folder_takes_the_place_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool) -> None:
+    """In one step where the system can, which is so here; else in two."""
+    steps: list[bool] = []
+    exchanged = files._exchanged
+    monkeypatch.setattr(
+        files, "_exchanged", lambda one, other: steps.append(exchanges and exchanged(one, other)) or steps[-1]
+    )
+    target = tmp_path / "dataset"
+    for text in ("one", "two", "three"):
+        with whole_folder(target) as aside:
+            (aside / text).touch()
+        assert names(target) == [text]
+        assert names(tmp_path) == ["dataset"]
+    assert steps == [exchanges] * 2
+
+
+def test_a_folder_put_aside_by_a_killed_run_is_put_back(tmp_path: Path) -> None:
+    """Where two names cannot be exchanged, a run may be killed between the two renames."""
+    target, old = tmp_path / "dataset", tmp_path / ".dataset.old"
+    old.mkdir()
+    (old / "kept").touch()
+    with pytest.raises(ValueError, match="no"), whole_folder(target):
+        raise ValueError("no")
+    assert names(target) == ["kept"]
+    assert names(tmp_path) == ["dataset"]
+    shutil.copytree(target, old)
+    with whole_folder(target) as aside:
+        (aside / "new").touch()
+    assert names(target) == ["new"]
+    assert names(tmp_path) == ["dataset"]
+
+
+def test_what_is_renamed_is_on_the_disk_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut must not leave a name without its content: each file, and each folder, is flushed before."""
+    done: list[str] = []
+    fsync, replace, rename = os.fsync, Path.replace, Path.rename
+    monkeypatch.setattr(
+        os, "fsync", lambda file: done.append(Path(f"/proc/self/fd/{file}").readlink().name) or fsync(file)
+    )
+    monkeypatch.setattr(Path, "replace", lambda path, to: done.append("replace") or replace(path, to))
+    monkeypatch.setattr(Path, "rename", lambda path, to: done.append("rename") or rename(path, to))
+    with whole_file(tmp_path / "file") as aside:
+        aside.write_text("x")
+    assert done == [".file.partial", "replace"]
+    done.clear()
+    with whole_folder(tmp_path / "folder") as aside:
+        (aside / "data").mkdir()
+        (aside / "data" / "x").write_text("x")
+    assert sorted(done[:-1]) == [".folder.partial", "data", "x"]
+    assert done[-1] == "rename"
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])

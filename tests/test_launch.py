@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import stat
+import subprocess
 import sys
 import time
 import urllib.request
@@ -14,6 +16,7 @@ import pytest
 
 from curator.errors import JudgeError
 from curator.judges.launch import running_server
+from tests.conftest import ROOT
 
 SERVES = """
 import http.server, os, signal, subprocess, sys
@@ -52,7 +55,7 @@ def alive(number: int) -> bool:
 
 
 def gone(numbers: list[int]) -> bool:
-    for _ in range(100):
+    for _ in range(500):
         if not any(alive(number) for number in numbers):
             return True
         time.sleep(0.02)
@@ -165,3 +168,29 @@ def test_child_that_outlives_a_server_that_fell(tmp_path: Path) -> None:
 
     asyncio.run(use())
     assert gone([int(number) for number in (tmp_path / "pids").read_text().split()])
+
+
+def test_a_killed_curator_leaves_no_server(tmp_path: Path) -> None:
+    """Neither the server nor what it started outlives a process that can clean up nothing."""
+    python = fake_python(tmp_path, SERVES.format(pids=str(tmp_path / "pids"), stubborn=True))
+    code = f"""
+import asyncio
+from pathlib import Path
+from curator.judges.launch import running_server
+
+async def use():
+    async with running_server("m", Path({str(tmp_path / "log")!r}), python={python!r}):
+        print("serves", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(use())
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"serves\n"
+        numbers = [int(number) for number in (tmp_path / "pids").read_text().split()]
+        assert all(alive(number) for number in numbers)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert gone(numbers)

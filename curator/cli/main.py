@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -67,8 +69,32 @@ def curator() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and leave with its exit code."""
-    sys.exit(run(arguments))
+    """Run a command and leave with its exit code. SIGTERM, and a terminal that goes away, do what Ctrl-C does."""
+    for name in ("SIGTERM", "SIGHUP"):
+        sign = getattr(signal, name, None)  # not all systems have both
+        if sign is not None and signal.getsignal(sign) is signal.SIG_DFL:  # `nohup` has it ignored
+            signal.signal(sign, _interrupt)
+    code = run(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        _let_go(stream)
+    sys.exit(code)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    if callable(signal.getsignal(signal.SIGINT)):  # so that it does just what Ctrl-C would do now
+        signal.raise_signal(signal.SIGINT)
+    else:
+        raise KeyboardInterrupt
+
+
+def _let_go(stream: Any) -> None:
+    """Drop what cannot be written any more: Python would try again at the end, and leave with a code of its own."""
+    try:
+        if stream is not None:
+            stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -89,14 +115,16 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output has gone; nothing is wrong, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go(sys.stdout)
         return FAILED
     except (CuratorError, OSError, click.Abort, KeyboardInterrupt) as error:
-        click.echo(f"Error: {clean(_message(error))}", err=True)
+        with suppress(OSError):  # nobody may be there to read it
+            click.echo(f"Error: {clean(_message(error))}", err=True)
         return _CODES.get(type(error), FAILED)
 
 

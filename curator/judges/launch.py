@@ -1,4 +1,4 @@
-"""Starts an SGLang server on this machine for the length of a run, and stops it, whatever happens."""
+"""Starts an SGLang server on this machine for the length of a run, and stops it, whatever happens to either."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -53,11 +53,28 @@ async def running_server(
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         except OSError as error:
             raise JudgeError(f"cannot run {command[0]}: {error.strerror}") from None
-    try:
-        await _until_healthy(url, process, log, start_seconds)
-        yield url
-    finally:
-        _stop(process)
+    with _guarded(process):
+        try:
+            await _until_healthy(url, process, log, start_seconds)
+            yield url
+        finally:
+            _stop(process)
+
+
+# Reads until curator closes its end of the pipe, which a killed process does as well.
+_GUARD = "import os, signal, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), signal.SIGKILL)"
+
+
+@contextmanager
+def _guarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Have a small process end the server, should this one be killed: it would hold its GPU for ever."""
+    command = [sys.executable, "-I", "-S", "-c", _GUARD, str(process.pid)]
+    # A session of its own, too: what kills all of curator's does not kill this one.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as guard:
+        try:
+            yield
+        finally:
+            guard.kill()  # before its end of the pipe is closed: the number may be another's by now
 
 
 _MISSING = " `pip install 'preference-curator[sglang]'`, or name a Python that has SGLang with --sglang-python."

@@ -235,28 +235,30 @@ class Stop:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._asking = False
+        self._before = dict[signal.Signals, Any]()
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if (before := signal.getsignal(sign)) is signal.SIG_IGN:
+                continue  # as `nohup` wants it
             try:
                 self._loop.add_signal_handler(sign, self._signalled)
             except (ValueError, RuntimeError, NotImplementedError):
-                pass  # not the main thread: whoever called us handles signals
+                continue  # not the main thread: whoever called us handles signals
+            self._before[sign] = before
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
-        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            try:
-                self._loop.remove_signal_handler(sign)
-            except (ValueError, RuntimeError, NotImplementedError):
-                pass
+        for sign, before in self._before.items():
+            self._loop.remove_signal_handler(sign)
+            signal.signal(sign, signal.SIG_DFL if before is None else before)
         if self.wanted and kind is asyncio.CancelledError:
             raise Interrupted("stopped; what was judged is kept, and the same command goes on from there") from None
 
     def _signalled(self) -> None:
-        if (self.wanted or not self._asking) and self._task is not None:
+        again, self.wanted = self.wanted or not self._asking, True
+        if again and self._task is not None:
             self._task.cancel()
         else:
             self._progress.say("\nfinishing what is in flight; once more stops at once")
-        self.wanted = True
 
     def asked(self) -> bool:
         """Whether to stop: asked by a judge that can."""
