@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
 from aiohttp import web
 
 MASS = 0.8
@@ -197,7 +198,7 @@ class FakeSGLang:
         return web.json_response({"text": self._decode((await request.json())["tokens"])})
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
+        body = await request.json(loads=orjson.loads)
         self.requests += 1
         self.bodies.append(body)
         self.at_once += 1
