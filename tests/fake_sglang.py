@@ -241,8 +241,8 @@ class FakeSGLang:
             replies = [self._written(text) for text in texts]
         else:
             replies = [self._reply(*item, body["token_ids_logprob"]) for item in zip(texts, counts, strict=True)]
-        for reply in replies:
-            reply["meta_info"].update(self.counts)
+        for place, reply in enumerate(replies):
+            reply["meta_info"] |= {"id": f"{body.get('rid', 'none')}_{place}", **self.counts}
         spoil(name, replies)
         data = json.dumps(replies).encode()
         if name == "truncated":

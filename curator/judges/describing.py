@@ -38,7 +38,9 @@ async def describe(session: aiohttp.ClientSession, url: str) -> tuple[dict[str, 
         "dtype": server.get("dtype"),
         "quantization": server.get("quantization"),
     }
-    return settings, context or 1 << 30, model.get("tokenizer_path") or model["model_path"], server.get("version")
+    source, version = model.get("tokenizer_path"), server.get("version")
+    source = source if source and isinstance(source, str) else model["model_path"]
+    return settings, context if context > 0 else 1 << 30, source, version if isinstance(version, str) else None
 
 
 async def alike(urls: Sequence[str]) -> list[list[int]]:

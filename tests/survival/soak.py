@@ -125,7 +125,8 @@ class Failing(FakeSGLang):
         )  # fmt: skip
         self.bodies, self.headers = deque(maxlen=1), deque(maxlen=1)  # type: ignore[assignment]
         self._share, self._random = share, random.Random(1)
-        self.pages["/soak"] = self.seen = {"requests": 0, "prompts": 0, "tokens": 0, "right": 0, "faults": Counter()}
+        self.seen: dict[str, Any] = {"requests": 0, "prompts": 0, "tokens": 0, "right": 0, "faults": Counter()}
+        self.pages["/soak"] = self.seen
 
     async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         prompts = body["input_ids"]
@@ -170,8 +171,10 @@ def seen(url: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Look:
-    """What a process and those it started hold: MiB, and numbers. `own`: what only they hold (USS); `first`: the process
-    that judges by itself."""
+    """What a process and those it started hold: MiB, and numbers.
+
+    `own`: what only they hold (USS); `first`: what only the process that judges does.
+    """
 
     seconds: float
     resident: float
@@ -403,7 +406,8 @@ def main() -> None:
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.serve is not None:
-        return serve(chosen.serve, chosen.share)
+        serve(chosen.serve, chosen.share)
+        return
     pairs = chosen.pairs or max(2_000, int(PAIRS_A_MINUTE * chosen.minutes))
     with tempfile.TemporaryDirectory(prefix="curator-soak-") as folder:
         result = soak(Path(folder), chosen.minutes, pairs, chosen.share, chosen.memory)
