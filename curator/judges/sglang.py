@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from curator.errors import JudgeError
 from curator.judges.ahead import prompts_ahead
-from curator.judges.describing import describe
+from curator.judges.describing import describe, identity
 from curator.judges.http import Refused, Transient, address, backoff, open_session, request, shown
 from curator.judges.prompting import SAMPLE, OnOverlong, Prompt, Prompter, TextPrompter, TokenPrompter
 from curator.judges.serving import STOP_SECONDS, Reply, Server, Window, answers
@@ -186,12 +186,16 @@ class SGLangJudge:
             settings, *_ = await describe(self._session, url)
         except JudgeError:  # not yet: what stands before it may answer in its place while it starts
             return False
-        if settings != self._settings:
+        self._require_same(url, settings)
+        return True
+
+    def _require_same(self, url: str, settings: dict[str, Any]) -> None:
+        known = {name: self._settings[name] for name in settings}
+        if settings != known:
             raise JudgeError(
-                f"{shown(url)} came back and serves {settings} instead of {self._settings}: that is another judge. "
+                f"{shown(url)} came back and serves {settings} instead of {known}: that is another judge. "
                 "What was judged is kept"
             )
-        return True
 
     def _patience(self, prompts: int, since: float, stopping: Callable[[], bool]) -> Callable[[RetryCallState], bool]:
         """When to stop trying a request again: a batch that a server answers with errors is soon tried in halves."""
@@ -268,16 +272,19 @@ class SGLangJudge:
         async with self._comparing:  # whoever comes meanwhile waits for what is found
             if (address := url + "/generate") in self._doubted:
                 self._doubted.discard(address)
-                same = False
                 try:
-                    same = await self._is_back(url)
-                finally:
-                    if not same:
-                        self._doubted.add(address)
-                if not same:
-                    raise Transient("it does not say any more what it serves", unreachable=True)
+                    self._require_same(url, await self._identity(url))
+                except BaseException:
+                    self._doubted.add(address)
+                    raise
         self._answered[url] = time.monotonic(), prompts[0]
         return replies
+
+    async def _identity(self, url: str) -> dict[str, Any]:
+        try:
+            return await identity(self._session, url)
+        except (Transient, Refused, JudgeError):
+            raise Transient("it does not say any more what it serves", unreachable=True) from None
 
     async def _answers_others(self, ask: Ask[Reply], url: str, start: float) -> bool:
         """Whether a server that has failed on a prompt since `start` answers others: then the prompt is at fault."""
