@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
 from aiohttp import web
 
 MASS = 0.8
@@ -141,6 +142,17 @@ class FakeSGLang:
         """Go away for good: nothing listens any more, and open connections are reset."""
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
 
+    def hang_up(self, *, gentle: bool) -> None:
+        """End every connection, and go on to listen. Gently: as after a time without a request."""
+
+        def end() -> None:
+            assert self._runner.server is not None
+            for connection in self._runner.server.connections:
+                if connection.transport is not None:
+                    (connection.transport.close if gentle else connection.transport.abort)()
+
+        self._loop.call_soon_threadsafe(end)
+
     async def _close(self) -> None:
         if not self._gone:
             self._gone = True
@@ -188,16 +200,18 @@ class FakeSGLang:
 
     async def _tokenize(self, request: web.Request) -> web.Response:
         if "/v1/tokenize" in self.pages:
-            return web.json_response({"error": "no"}, status=self.pages["/v1/tokenize"])
+            return await self._page(request)
         body = await request.json()
         ids = self._encode(render(body["messages"]) if "messages" in body else body["prompt"])
         return web.json_response({"tokens": ids, "count": len(ids), "max_model_len": self._context})
 
     async def _detokenize(self, request: web.Request) -> web.Response:
+        if "/v1/detokenize" in self.pages:
+            return await self._page(request)
         return web.json_response({"text": self._decode((await request.json())["tokens"])})
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
+        body = await request.json(loads=orjson.loads)
         self.requests += 1
         self.bodies.append(body)
         self.at_once += 1
@@ -223,7 +237,9 @@ class FakeSGLang:
             if max(counts) > most:
                 message = f"The input ({max(counts)} tokens) is longer than the model's context length ({most} tokens)."
                 return web.json_response({"error": {"message": message}}, status=400)
-        if name in {"400", "401", "404", "429", "500", "502", "503", "504"}:
+        if name in {"301", "302", "303", "307", "308"}:
+            return web.Response(status=int(name), headers={"Location": value})
+        if name in {"400", "401", "403", "404", "405", "413", "429", "500", "502", "503", "504"}:
             after = {"Retry-After": value} if value else {}
             message = {"object": "error", "message": f"status {name} as told"}
             return web.json_response(message, status=int(name), headers=after)
@@ -240,8 +256,8 @@ class FakeSGLang:
             replies = [self._written(text) for text in texts]
         else:
             replies = [self._reply(*item, body["token_ids_logprob"]) for item in zip(texts, counts, strict=True)]
-        for reply in replies:
-            reply["meta_info"].update(self.counts)
+        for place, reply in enumerate(replies):
+            reply["meta_info"] |= {"id": f"{body.get('rid', 'none')}_{place}", **self.counts}
         spoil(name, replies)
         data = json.dumps(replies).encode()
         if name == "truncated":
@@ -298,6 +314,25 @@ def spoil(fault: str, replies: list[dict[str, Any]]) -> None:
         replies.append(replies[-1])
     elif fault == "miscounted":
         meta["prompt_tokens"] += 1
+    elif fault == "false":  # as a number it is 0, and exp(0) a certainty
+        entries[0][0], entries[1][0] = -50.0, False
+    elif fault == "numbers-as-text":
+        entries[0][0] = str(entries[0][0])
+    elif fault == "label-twice":
+        entries.append([-3.0, *entries[0][1:]])
+    elif fault == "nothing-held":
+        for entry in entries:
+            entry[0] = -1e308
+    elif fault == "disordered":
+        replies.reverse()
+    elif fault == "doubled":
+        replies[-1] = replies[0]
+    elif fault == "no-text":
+        replies[-1]["text"] = None
+    elif fault == "much-text":
+        replies[-1]["text"] = "word " * 100_000
+    elif fault == "other-weights":
+        meta["weight_version"] = "2"
     elif fault == "strings":
         replies[-1] = "internal error"  # type: ignore[call-overload]
     elif fault not in {"", "hang", "truncated", "half", "trickle"}:

@@ -285,9 +285,10 @@ def test_overlong_text_prompts_fail_alone(server: FakeSGLang) -> None:
 
 
 def test_hostile_error_text_is_cleaned_and_short(server: FakeSGLang, quick: None) -> None:
-    server.misbehave("html", times=1000)
-    replies = ask(client(server, retry_seconds=0.05, batch=2), questions(1))
-    reasons = {reply.failed for reply in replies}
+    server.poison = lambda text: "html" if "POISON" in text else None
+    replies = ask(client(server, retry_seconds=0.05, batch=2), questions(3, poison=[1]))
+    reasons = {reply.failed for reply in replies if reply.failed}
+    assert reasons
     assert all(reason is not None and reason.isprintable() and len(reason) < 300 for reason in reasons)
 
 
@@ -335,11 +336,17 @@ def test_retry_after_does_not_outlast_retry_seconds(server: FakeSGLang) -> None:
     assert time.monotonic() - start < 5
 
 
-@pytest.mark.parametrize("after", ["soon", "\u00b2", "-5", "1e9", "Wed, 21 Oct 2037 07:28:00 GMT"])
+@pytest.mark.parametrize(
+    "after",
+    [
+        "soon", "\u00b2", "-5", "1e9", "9" * 5_000, "Wed, 21 Oct 2037 07:28:00 GMT", "Wed, 21 Oct 2037 07:28:00 -0000",
+        "Wed, 21 Oct 99999 07:28:00 GMT", "Wed, 21 Oct 1984 07:28:00 GMT",
+    ],
+)  # fmt: skip
 def test_odd_retry_after(server: FakeSGLang, quick: None, after: str) -> None:
     server.misbehave(f"503 {after}")
     asked = questions(1)
-    assert_right(ask(client(server), asked), asked)
+    assert_right(ask(client(server, retry_seconds=100.0), asked), asked)
 
 
 @pytest.mark.parametrize("value", ["many", 2**40, -1, 1.5, None, [1]])

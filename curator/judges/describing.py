@@ -19,13 +19,11 @@ async def describe(session: aiohttp.ClientSession, url: str) -> tuple[dict[str, 
         JudgeError: it answers, and is no SGLang server.
     """
     try:
-        model = await _get(session, url, "/model_info", "/get_model_info")
+        model = await _model(session, url)
         server = await _page(session, url, "/server_info", "/get_server_info")
         models = await _page(session, url, "/v1/models")
     except (Transient, Refused) as error:
         raise JudgeUnreachable(f"no SGLang server answers at {shown(url)}: {error}") from None
-    if not isinstance(model, dict) or not isinstance(model.get("model_path"), str):
-        raise JudgeError(f"{shown(url)} answers, but not as an SGLang server does")
     server = server if isinstance(server, dict) else {}
     try:
         # The longest input is a little less than the model's context; only /server_info says how much.
@@ -33,14 +31,33 @@ async def describe(session: aiohttp.ClientSession, url: str) -> tuple[dict[str, 
     except (LookupError, TypeError, ValueError):
         context = 0
     settings = {
-        "model": model["model_path"],
-        "weights": model.get("weight_version"),
+        **_identity(model),
         "dtype": server.get("dtype"),
         "quantization": server.get("quantization"),
     }
-    tokenizer = model.get("tokenizer_path")
-    source = tokenizer if tokenizer and isinstance(tokenizer, str) else model["model_path"]
-    return settings, context or 1 << 30, source, server.get("version")
+    source, version = model.get("tokenizer_path"), server.get("version")
+    source = source if source and isinstance(source, str) else model["model_path"]
+    return settings, context if context > 0 else 1 << 30, source, version if isinstance(version, str) else None
+
+
+async def identity(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+    """The settings of `describe` that can be had at once also of a server that is at work: model and weights.
+
+    Raises:
+        Transient, Refused, JudgeError: there is nobody who says.
+    """
+    return _identity(await _model(session, url))
+
+
+def _identity(model: dict[str, Any]) -> dict[str, Any]:
+    return {"model": model["model_path"], "weights": model.get("weight_version")}
+
+
+async def _model(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+    model = await _get(session, url, "/model_info", "/get_model_info")
+    if not isinstance(model, dict) or not isinstance(model.get("model_path"), str):
+        raise JudgeError(f"{shown(url)} answers, but not as an SGLang server does")
+    return model
 
 
 async def alike(urls: Sequence[str]) -> list[list[int]]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,6 +22,12 @@ REPLY_SECONDS = 600
 """How long one request may take; a prefill of 16 long prompts on a slow machine takes minutes."""
 
 GET_SECONDS = 10
+
+MOST_REPLY = 2**23
+"""Bytes of the longest reply that is read: to 4,096 prompts, the largest request, a server answers two million."""
+
+LONGEST_AFTER = 60.0
+"""Seconds that a server may ask to wait between two tries."""
 
 
 class Transient(Exception):
@@ -36,7 +45,11 @@ class Transient(Exception):
 
 
 class Refused(Exception):
-    """The server will not take this request, however often it is sent."""
+    """The server will not take this request, however often it is sent. `status`: of HTTP."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
@@ -82,15 +95,30 @@ def _is_local(url: str) -> bool:
         return False
 
 
-def open_session(urls: Sequence[str]) -> aiohttp.ClientSession:
-    """A session for judge servers. A key for them is read from the environment variable SGLANG_API_KEY."""
+def open_session(urls: Sequence[str], opened: Callable[[str], None] = lambda url: None) -> aiohttp.ClientSession:
+    """A session for judge servers. A key for them is read from the environment variable SGLANG_API_KEY.
+
+    Args:
+        opened: told of each connection that is made for a POST, with its URL: who listens there now may be another.
+    """
     key = os.environ.get("SGLANG_API_KEY", "").strip()
     if not key.isascii() or not key.isprintable():
         raise JudgeError("SGLANG_API_KEY holds characters that no key has")
+
+    async def connected(_: aiohttp.ClientSession, asked: SimpleNamespace, __: Any) -> None:
+        if asked.trace_request_ctx is not None:
+            opened(asked.trace_request_ctx)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(connected)
     return aiohttp.ClientSession(
-        headers={"Authorization": f"Bearer {key}"} if key else {},
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=REPLY_SECONDS),
+        # Replies are short: packed ones save nothing, and a few bytes of them can be unpacked to fill the memory.
+        headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=REPLY_SECONDS, sock_connect=10),
         connector=aiohttp.TCPConnector(limit=0),
+        trace_configs=[trace],
         trust_env=not all(map(_is_local, urls)),  # a proxy to the outer world does not know this machine
     )
 
@@ -103,36 +131,64 @@ async def request(
     Raises:
         Transient: no answer, or one that another try may mend.
         Refused: the server will not take it.
-        JudgeError: the server refuses the key.
+        JudgeError: the server refuses the key, or sends us elsewhere: neither key nor prompts go where nobody said.
     """
+    post = method == "POST"
     try:
         async with session.request(
             method,
             url,
             data=orjson.dumps(body) if isinstance(body, dict) else body,
             headers={"Content-Type": "application/json"},
-            timeout=aiohttp.ClientTimeout(total=GET_SECONDS) if method == "GET" else session.timeout,
+            timeout=session.timeout if post else aiohttp.ClientTimeout(total=GET_SECONDS),
+            allow_redirects=False,
+            trace_request_ctx=url if post else None,
         ) as reply:
-            text = await reply.read()
-            status, after = reply.status, reply.headers.get("Retry-After", "")
+            text = await _read(reply)
+            status, after = reply.status, _seconds(reply.headers.get("Retry-After", ""))
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         # aiohttp's messages may quote the URL as it was given, credentials and all.
         reason = _CREDENTIALS.sub("//", str(error)) or type(error).__name__
         raise Transient(reason, unreachable=True) from None
     if status in {401, 403}:
         raise JudgeError(f"{shown(url)} refuses the key (HTTP {status}); put the right one in SGLANG_API_KEY")
+    if 300 <= status < 400:
+        raise JudgeError(f"{shown(url)} sends us elsewhere (HTTP {status}); give the address of the judge itself")
     if status in {408, 425, 429} or status >= 500:
         raise Transient(
             f"HTTP {status}: {message(text)}",
             busy=status in {429, 502, 503, 504},
-            after=min(float(after), 60.0) if after.isdecimal() else 0.0,
+            after=after,
         )
     if status >= 400:
-        raise Refused(f"HTTP {status}: {message(text)}")
+        raise Refused(f"HTTP {status}: {message(text)}", status)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         raise Transient(f"the reply is not JSON: {message(text)}") from None
+
+
+async def _read(reply: aiohttp.ClientResponse) -> bytes:
+    found = bytearray()
+    async for piece in reply.content.iter_any():
+        found += piece
+        if len(found) > MOST_REPLY:
+            reply.close()
+            raise Transient(f"the reply is longer than {MOST_REPLY:,} bytes")
+    return bytes(found)
+
+
+def _seconds(after: str) -> float:
+    """How long a Retry-After asks to wait: seconds or a date; nothing else is heeded."""
+    try:
+        seconds = float(after) if after.isdecimal() else _until(parsedate_to_datetime(after))
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), LONGEST_AFTER)
+
+
+def _until(date: datetime) -> float:
+    return (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
 
 
 def message(body: bytes) -> str:
@@ -143,4 +199,4 @@ def message(body: bytes) -> str:
         text = str(values["message"] if isinstance(values, dict) else values)
     except (orjson.JSONDecodeError, AttributeError, KeyError, RecursionError):
         text = body[:300].decode(errors="replace")
-    return "".join(c if c.isprintable() else " " for c in text)[:200]
+    return "".join(c if c.isprintable() else " " for c in text[:200])
