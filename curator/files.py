@@ -233,11 +233,23 @@ def _aside(path: Path) -> Path:
 
 
 @contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """What fails inside without saying which file it was about was about this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A path to write to, renamed to `path` at the end, removed on failure."""
     aside = _aside(path)
     try:
-        yield aside
+        with naming(path):
+            yield aside
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
@@ -251,7 +263,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(left, ignore_errors=True)
     aside.mkdir()
     try:
-        yield aside
+        with naming(path):
+            yield aside
         if path.is_symlink() or path.is_file():
             raise InputError(f"{path} is no folder: move it out of the way")
         if path.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -119,5 +120,7 @@ _CODES: dict[type[BaseException], int] = {
 
 def _message(error: BaseException) -> str:
     if isinstance(error, OSError):
-        return f"{error.filename or 'disk'}: {error.strerror or error}"
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        advice = ". Make space, and run the same command again" if full else ""
+        return f"{error.filename or 'disk'}: {error.strerror or error}{advice}"
     return str(error) or "stopped"

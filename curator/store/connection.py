@@ -39,6 +39,32 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
+_FAILURES = (
+    duckdb.IOException, duckdb.TransactionException, duckdb.OutOfMemoryException, duckdb.FatalException,
+    duckdb.InternalException, duckdb.SerializationException,
+)  # fmt: skip
+"""What DuckDB raises where nothing is wrong with the statement: of a machine at its end, or a damaged file."""
+
+DAMAGED = "the store is damaged"
+
+_NO_SPACE = re.compile("No space left|[Qq]uota|File too large|max_temp_directory_size|failed to offload")
+
+
+def _reason(message: str) -> str:
+    """What a failure of DuckDB means, and what to do."""
+    if _NO_SPACE.search(message):
+        return "the disk is full: make space, and run the same command again"
+    if "Out of Memory" in message:
+        return f"DuckDB needs more memory than it may take: set CURATOR_MEMORY (it is {MEMORY})"
+    if re.search("checksum|[Cc]orrupt|INTERNAL|Serialization|not enough bytes|enough bytes from", message):
+        return DAMAGED
+    return "it cannot be written or read"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 class Store:
     """An open store. Its methods that take SQL are for the modules of this package."""
 
@@ -63,17 +89,11 @@ class Store:
 
     @contextmanager
     def _expected(self) -> Iterator[None]:
-        """Turn what can go wrong on a small or full machine, and Ctrl-C, into errors of ours."""
+        """Turn what can go wrong on a small or full machine, or with a damaged file, and Ctrl-C, into errors of ours."""
         try:
             yield
-        except (duckdb.IOException, duckdb.TransactionException, duckdb.OutOfMemoryException, OSError) as error:
-            if isinstance(error, OSError) and "Out of Memory" not in str(error):  # as its Arrow reader says it
-                raise
-            if "Out of Memory" in str(error):
-                reason = f"DuckDB needs more memory than it may take: set CURATOR_MEMORY (it is {MEMORY})"
-            else:
-                reason = "it cannot be written or read; is the disk full?"
-            raise StoreError(f"{self.path}: {reason}. {str(error).splitlines()[0]}") from None
+        except (*_FAILURES, OSError) as error:  # OSError: as its Arrow reader says it
+            raise StoreError(f"{self.path}: {_reason(str(error))}. {_first_line(error)}") from None
         except RuntimeError as error:  # what DuckDB makes of Ctrl-C
             if "interrupted" in str(error):
                 raise KeyboardInterrupt from None
@@ -210,7 +230,8 @@ def open_store(path: Path, *, create: bool = True, read_only: bool = False, pati
     if not path.exists() and not create:
         raise StoreError(f"{path}: there is no store; `curator label RAW` makes one")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _make(path)
         connection = _connect(path, read_only, patience)
         if not read_only:  # the store is ours alone: what a killed run spilled is nobody's
             for left in path.parent.glob(f"{glob.escape(_spill_name(path))}*"):
@@ -232,6 +253,23 @@ def open_store(path: Path, *, create: bool = True, read_only: bool = False, pati
         connection.close()
         raise
     return store
+
+
+def _make(path: Path) -> None:
+    """Put an empty store in place, whole: of one whose making was cut off, DuckDB opens nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place, aside = Path(os.path.realpath(path)), _spill(path) / "new"
+    try:
+        aside.parent.mkdir(exist_ok=True)
+        duckdb.connect(str(aside)).close()
+        try:
+            os.link(aside, place)  # unlike a rename, it never takes the place of one that another process made
+        except FileExistsError:
+            pass
+        except OSError:
+            aside.rename(place)  # a file system without hard links
+    finally:
+        shutil.rmtree(aside.parent, ignore_errors=True)
 
 
 def _connect(path: Path, read_only: bool, patience: float) -> duckdb.DuckDBPyConnection:
