@@ -96,7 +96,7 @@ def run(arguments: list[str] | None = None) -> int:
         # The reader of our output has gone; nothing is wrong, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (CuratorError, OSError, click.Abort, KeyboardInterrupt) as error:
+    except (CuratorError, OSError, MemoryError, click.Abort, KeyboardInterrupt) as error:
         click.echo(f"Error: {clean(_message(error))}", err=True)
         return _CODES.get(type(error), FAILED)
 
@@ -119,6 +119,8 @@ _CODES: dict[type[BaseException], int] = {
 
 
 def _message(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "this process may take no more memory: give it more, or less to do at once (CURATOR_MEMORY)"
     if isinstance(error, OSError):
         full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         advice = ". Make space, and run the same command again" if full else ""

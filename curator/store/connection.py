@@ -39,15 +39,18 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-_FAILURES = (
-    duckdb.IOException, duckdb.TransactionException, duckdb.OutOfMemoryException, duckdb.FatalException,
-    duckdb.InternalException, duckdb.SerializationException,
-)  # fmt: skip
-"""What DuckDB raises where nothing is wrong with the statement: of a machine at its end, or a damaged file."""
-
-DAMAGED = "the store is damaged"
+DAMAGED = "the store is damaged; what is whole of it can be saved (README, A damaged store)"
 
 _NO_SPACE = re.compile("No space left|[Qq]uota|File too large|max_temp_directory_size|failed to offload")
+
+
+_DAMAGE = re.compile("checksum|[Cc]orrupt|INTERNAL|FATAL|Serialization|enough bytes|does not match database file")
+
+_OURS = (
+    duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError,
+    duckdb.PermissionException, duckdb.DependencyException, duckdb.InterruptException,
+)  # fmt: skip
+"""What DuckDB raises where a statement is wrong, or its values. All else is of the machine or of the file."""
 
 
 def _reason(message: str) -> str:
@@ -56,9 +59,9 @@ def _reason(message: str) -> str:
         return "the disk is full: make space, and run the same command again"
     if "Out of Memory" in message:
         return f"DuckDB needs more memory than it may take: set CURATOR_MEMORY (it is {MEMORY})"
-    if re.search("checksum|[Cc]orrupt|INTERNAL|Serialization|not enough bytes|enough bytes from", message):
-        return DAMAGED
-    return "it cannot be written or read"
+    if ".wal" in message and _DAMAGE.search(message):
+        return "the changes in the file .wal beside it are damaged, or of another store: move that file away"
+    return DAMAGED if _DAMAGE.search(message) else "it cannot be written or read"
 
 
 def _first_line(error: BaseException) -> str:
@@ -92,7 +95,9 @@ class Store:
         """Turn what can go wrong on a small or full machine, or with a damaged file, and Ctrl-C, into errors of ours."""
         try:
             yield
-        except (*_FAILURES, OSError) as error:  # OSError: as its Arrow reader says it
+        except (duckdb.Error, OSError) as error:  # OSError: as its Arrow reader says it
+            if isinstance(error, _OURS):
+                raise
             raise StoreError(f"{self.path}: {_reason(str(error))}. {_first_line(error)}") from None
         except RuntimeError as error:  # what DuckDB makes of Ctrl-C
             if "interrupted" in str(error):
@@ -229,6 +234,8 @@ def open_store(path: Path, *, create: bool = True, read_only: bool = False, pati
     """
     if not path.exists() and not create:
         raise StoreError(f"{path}: there is no store; `curator label RAW` makes one")
+    if "?" in str(path.absolute()):
+        raise StoreError(f"{path}: DuckDB takes no file with a question mark in its path: give another --db or --out")
     try:
         if not path.exists():
             _make(path)
@@ -261,7 +268,7 @@ def _make(path: Path) -> None:
     place, aside = Path(os.path.realpath(path)), _spill(path) / "new"
     try:
         aside.parent.mkdir(exist_ok=True)
-        duckdb.connect(str(aside)).close()
+        duckdb.connect(str(aside.absolute())).close()
         try:
             os.link(aside, place)  # unlike a rename, it never takes the place of one that another process made
         except FileExistsError:
@@ -277,7 +284,8 @@ def _connect(path: Path, read_only: bool, patience: float) -> duckdb.DuckDBPyCon
     until = time.monotonic() + patience
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only, config=config)
+            # Absolute: "md:x" and "s3:x" would be elsewhere.
+            return duckdb.connect(str(path.absolute()), read_only=read_only, config=config)
         except duckdb.Error as error:
             if time.monotonic() >= until or not _locked(str(error)):
                 raise
@@ -305,7 +313,18 @@ def _opening_failed(path: Path, message: str) -> StoreError:
             f"{path} is in use{who}: a store has one writer. Wait for it to end, or give another --db.",
             holder and holder[1],
         )
-    return StoreError(f"{path}: cannot be opened as a store: {message.splitlines()[0]}")
+    if path.is_file() and b"DUCK" not in _start(path):
+        what = "is empty" if not path.stat().st_size else "is no DuckDB file"
+        return StoreError(f"{path}: {what}: move it away, or give another --db")
+    return StoreError(f"{path}: cannot be opened as a store: {_reason(message)}. {message.splitlines()[0]}")
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(12)
+    except OSError:
+        return b"DUCK"  # what is the matter is not what is in it
 
 
 def _migrate(store: Store, read_only: bool) -> None:
