@@ -40,6 +40,12 @@ class Reject:
     reason: str
     raw: str
 
+    def record(self) -> dict[str, Any]:
+        """What is written of it; `dataclasses.asdict` would take longer than all the rest of a bad row."""
+        return {
+            "file": self.file, "line": self.line, "field": self.field, "reason": self.reason, "raw": self.raw,
+        }  # fmt: skip
+
     def __str__(self) -> str:
         return f"{self.file}, {self.unit} {self.line}: {self.field} {self.reason}"
 
@@ -108,13 +114,27 @@ def lines_of(file: IO[bytes], name: str, number: int = 0) -> Iterator[tuple[int,
         number += 1
         if number == 1:
             data = data.removeprefix(b"\xef\xbb\xbf")
-        if len(data) > MAX_LINE and not data.endswith(b"\n"):
-            reason = f"is longer than {MAX_LINE // 2**20} MiB"
-            yield number, _reject(name, number, data[: _KEPT + 1], "row", reason)
-            while data and not data.endswith(b"\n"):
-                data = file.readline(MAX_LINE)
+        if is_cut(data):
+            yield number, too_long(name, number, data)
+            pass_over(file)
         elif not data.isspace() and data:
             yield number, data
+
+
+def is_cut(data: bytes) -> bool:
+    """Whether what `readline(MAX_LINE + 1)` gave is not all of its line."""
+    return len(data) > MAX_LINE and not data.endswith(b"\n")
+
+
+def pass_over(file: IO[bytes]) -> None:
+    """Read the rest of a line, which must not be taken for lines of its own."""
+    while (data := file.readline(MAX_LINE)) and not data.endswith(b"\n"):
+        pass
+
+
+def too_long(name: str, number: int, data: bytes) -> Reject:
+    """A line of which only the beginning was read."""
+    return _reject(name, number, data[: _KEPT + 1], "row", f"is longer than {MAX_LINE // 2**20} MiB")
 
 
 def json_lines(file: IO[bytes], name: str, number: int = 0) -> Iterator[Row | Reject]:
@@ -235,6 +255,17 @@ def _aside(path: Path) -> Path:
 
 
 @contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """What fails inside without saying which file it was about was about this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A path to write to, renamed to `path` at the end, removed on failure.
 
@@ -242,8 +273,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     aside = _aside(path)
     try:
-        yield aside
-        _to_disk(aside)
+        with naming(path):
+            yield aside
+            _to_disk(aside)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
@@ -264,11 +296,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(left, ignore_errors=True)
     aside.mkdir()
     try:
-        yield aside
+        with naming(path):
+            yield aside
+            for one in (*aside.rglob("*"), aside):
+                _to_disk(one)
         if path.is_symlink() or path.is_file():
             raise InputError(f"{path} is no folder: move it out of the way")
-        for one in (*aside.rglob("*"), aside):
-            _to_disk(one)
         if not path.exists():
             aside.rename(path)
         elif not _exchanged(aside, path):

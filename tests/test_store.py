@@ -102,7 +102,7 @@ with open_store(path) as store:
 """
     command = [sys.executable, "-c", code, str(tmp_path / "s.duckdb")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "it cannot be written or read; is the disk full?" in done.stdout
+    assert "the disk is full: make space, and run the same command again" in done.stdout
     assert "File too large" in done.stdout
     assert "rollback" not in done.stdout
 

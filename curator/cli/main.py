@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -122,7 +123,7 @@ def run(arguments: list[str] | None = None) -> int:
         # The reader of our output has gone; nothing is wrong, and nothing more can be said.
         _let_go(sys.stdout)
         return FAILED
-    except (CuratorError, OSError, click.Abort, KeyboardInterrupt) as error:
+    except (CuratorError, OSError, MemoryError, click.Abort, KeyboardInterrupt) as error:
         with suppress(OSError):  # nobody may be there to read it
             click.echo(f"Error: {clean(_message(error))}", err=True)
         return _CODES.get(type(error), FAILED)
@@ -146,6 +147,10 @@ _CODES: dict[type[BaseException], int] = {
 
 
 def _message(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "this process may take no more memory: give it more, or less to do at once (CURATOR_MEMORY)"
     if isinstance(error, OSError):
-        return f"{error.filename or 'disk'}: {error.strerror or error}"
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        advice = ". Make space, and run the same command again" if full else ""
+        return f"{error.filename or 'disk'}: {error.strerror or error}{advice}"
     return str(error) or "stopped"

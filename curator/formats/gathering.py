@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from curator.errors import InputError
-from curator.files import Reject, Row
+from curator.files import Reject, Row, naming
 from curator.options import Reading
 from curator.pair import Candidates, Pair
 from curator.pairing import NoPairs, Policy, distinct, has_scores, pairs_of
 
 if TYPE_CHECKING:
     from curator.formats.read import Seen
+
+_TEMPORARY = "the folder for temporary files (TMPDIR)"
 
 
 def paired(made: Candidates, rows: Sequence[Row], reading: Reading, seen: Seen) -> Iterator[Pair | Reject]:
@@ -69,7 +71,8 @@ class Gathered:
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        with naming(_TEMPORARY):
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._prompts = bytearray()
         self._offsets = array("Q")
 
@@ -77,13 +80,15 @@ class Gathered:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        with naming(_TEMPORARY):
+            self._file.close()
 
     def add(self, row: Row, made: Candidates) -> None:
         """Put a row aside, with the response that was made of it."""
         self._prompts += bytes.fromhex(made.prompt_id)
         self._offsets.append(self._file.tell())
-        pickle.dump((replace(row, values={}), made), self._file, pickle.HIGHEST_PROTOCOL)
+        with naming(_TEMPORARY):
+            pickle.dump((replace(row, values={}), made), self._file, pickle.HIGHEST_PROTOCOL)
 
     def pairs(self, reading: Reading, seen: Seen) -> Iterator[Pair | Reject]:
         """The pairs of every prompt, in the order in which the prompts came."""
@@ -98,7 +103,8 @@ class Gathered:
             yield from paired(_together(made), rows, reading, seen)
 
     def _read(self, place: int) -> tuple[Row, Candidates]:
-        self._file.seek(self._offsets[place])
+        with naming(_TEMPORARY):
+            self._file.seek(self._offsets[place])
         held: tuple[Row, Candidates] = pickle.load(self._file)  # noqa: S301 - nobody else can write to this file
         return held
 

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from typing import IO
 
 from curator.errors import InputError
-from curator.files import MAX_LINE, Reject, Row
+from curator.files import MAX_LINE, Reject, Row, is_cut, pass_over
 
 TABLE = re.compile(r"\.(csv|tsv|tab)(\.(gz|zst|zstd))?$", re.IGNORECASE)
 """Names of files that are tables."""
@@ -98,9 +98,14 @@ def table_rows(file: IO[bytes], name: str, number: int, header: Header) -> Itera
 
 
 def _numbered(file: IO[bytes], number: int) -> Iterator[tuple[int, str]]:
-    while data := file.readline(MAX_LINE):
+    while data := file.readline(MAX_LINE + 1):
         number += 1
-        yield number, data.decode(errors="surrogateescape")
+        if is_cut(data):
+            # Padded, for what is too long is told by its characters, and there may be fewer than bytes.
+            yield number, data.decode(errors="replace").ljust(MAX_LINE + 1)
+            pass_over(file)
+        else:
+            yield number, data.decode(errors="surrogateescape")
 
 
 def records(lines: Iterator[tuple[int, str]], delimiter: str) -> Iterator[tuple[int, str, list[str] | str]]:

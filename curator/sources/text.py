@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from curator.errors import InputError
-from curator.files import MAX_LINE, Reject, Row, json_lines, parse_line
+from curator.files import MAX_LINE, Reject, Row, is_cut, json_lines, parse_line, pass_over, too_long
 from curator.sources.array import array_rows
 from curator.sources.table import TABLE, Header, header, table_rows
 
@@ -68,8 +68,13 @@ def text_rows(
     if text.startswith(b"{") or not text or _LINES.search(name):
         yield from json_lines(file, name, number)
         return
-    while (first := file.readline(MAX_LINE)).isspace() or _SEPARATOR.fullmatch(first.rstrip()):
+    while (first := file.readline(MAX_LINE + 1)).isspace() or _SEPARATOR.fullmatch(first.rstrip()):
         number += 1
+    if is_cut(first):
+        yield too_long(name, number + 1, first)
+        pass_over(file)
+        yield from json_lines(file, name, number + 1)
+        return
     # Before objects, a first line that is none is a bad row, whatever it looks like. A cell has no bare quotes.
     objects = not TABLE.search(name) and re.match(rb'\{\s*"', file.peek(1))
     found = None if objects else columns(first, name)

@@ -150,7 +150,7 @@ def _read(store: Store, options: LabelOptions, progress: Progress) -> dict[str, 
                 rejected[role] += 1
                 if not first:
                     first.append(str(row))
-                file.write(orjson.dumps(asdict(row)) + b"\n")
+                file.write(orjson.dumps(row.record()) + b"\n")
             if role == "calibration" or not options.calibration:
                 _need_fields(options, seen)
 

@@ -39,6 +39,35 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
+DAMAGED = "the store is damaged; what is whole of it can be saved (README, A damaged store)"
+
+_NO_SPACE = re.compile("No space left|[Qq]uota|File too large|max_temp_directory_size|failed to offload")
+
+
+_DAMAGE = re.compile("checksum|[Cc]orrupt|INTERNAL|FATAL|Serialization|enough bytes|does not match database file")
+
+_OURS = (
+    duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError,
+    duckdb.PermissionException, duckdb.DependencyException, duckdb.InterruptException,
+)  # fmt: skip
+"""What DuckDB raises where a statement is wrong, or its values. All else is of the machine or of the file."""
+
+
+def _reason(message: str) -> str:
+    """What a failure of DuckDB means, and what to do."""
+    if _NO_SPACE.search(message):
+        return "the disk is full: make space, and run the same command again"
+    if "Out of Memory" in message:
+        return f"DuckDB needs more memory than it may take: set CURATOR_MEMORY (it is {MEMORY})"
+    if ".wal" in message and _DAMAGE.search(message):
+        return "the changes in the file .wal beside it are damaged, or of another store: move that file away"
+    return DAMAGED if _DAMAGE.search(message) else "it cannot be written or read"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 class Store:
     """An open store. Its methods that take SQL are for the modules of this package."""
 
@@ -63,17 +92,13 @@ class Store:
 
     @contextmanager
     def _expected(self) -> Iterator[None]:
-        """Turn what can go wrong on a small or full machine, and Ctrl-C, into errors of ours."""
+        """Turn what can go wrong on a small or full machine, or with a damaged file, and Ctrl-C, into errors of ours."""
         try:
             yield
-        except (duckdb.IOException, duckdb.TransactionException, duckdb.OutOfMemoryException, OSError) as error:
-            if isinstance(error, OSError) and "Out of Memory" not in str(error):  # as its Arrow reader says it
+        except (duckdb.Error, OSError) as error:  # OSError: as its Arrow reader says it
+            if isinstance(error, _OURS):
                 raise
-            if "Out of Memory" in str(error):
-                reason = f"DuckDB needs more memory than it may take: set CURATOR_MEMORY (it is {MEMORY})"
-            else:
-                reason = "it cannot be written or read; is the disk full?"
-            raise StoreError(f"{self.path}: {reason}. {str(error).splitlines()[0]}") from None
+            raise StoreError(f"{self.path}: {_reason(str(error))}. {_first_line(error)}") from None
         except RuntimeError as error:  # what DuckDB makes of Ctrl-C
             if "interrupted" in str(error):
                 raise KeyboardInterrupt from None
@@ -209,8 +234,11 @@ def open_store(path: Path, *, create: bool = True, read_only: bool = False, pati
     """
     if not path.exists() and not create:
         raise StoreError(f"{path}: there is no store; `curator label RAW` makes one")
+    if "?" in str(path.absolute()):
+        raise StoreError(f"{path}: DuckDB takes no file with a question mark in its path: give another --db or --out")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _make(path)
         connection = _connect(path, read_only, patience)
         if not read_only:  # the store is ours alone: what a killed run spilled is nobody's
             for left in path.parent.glob(f"{glob.escape(_spill_name(path))}*"):
@@ -234,12 +262,30 @@ def open_store(path: Path, *, create: bool = True, read_only: bool = False, pati
     return store
 
 
+def _make(path: Path) -> None:
+    """Put an empty store in place, whole: of one whose making was cut off, DuckDB opens nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place, aside = Path(os.path.realpath(path)), _spill(path) / "new"
+    try:
+        aside.parent.mkdir(exist_ok=True)
+        duckdb.connect(str(aside.absolute())).close()
+        try:
+            os.link(aside, place)  # unlike a rename, it never takes the place of one that another process made
+        except FileExistsError:
+            pass
+        except OSError:
+            aside.rename(place)  # a file system without hard links
+    finally:
+        shutil.rmtree(aside.parent, ignore_errors=True)
+
+
 def _connect(path: Path, read_only: bool, patience: float) -> duckdb.DuckDBPyConnection:
     config = {**_CONFIG, "temp_directory": str(_spill(path))}
     until = time.monotonic() + patience
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only, config=config)
+            # Absolute: "md:x" and "s3:x" would be elsewhere.
+            return duckdb.connect(str(path.absolute()), read_only=read_only, config=config)
         except duckdb.Error as error:
             if time.monotonic() >= until or not _locked(str(error)):
                 raise
@@ -267,7 +313,18 @@ def _opening_failed(path: Path, message: str) -> StoreError:
             f"{path} is in use{who}: a store has one writer. Wait for it to end, or give another --db.",
             holder and holder[1],
         )
-    return StoreError(f"{path}: cannot be opened as a store: {message.splitlines()[0]}")
+    if path.is_file() and b"DUCK" not in _start(path):
+        what = "is empty" if not path.stat().st_size else "is no DuckDB file"
+        return StoreError(f"{path}: {what}: move it away, or give another --db")
+    return StoreError(f"{path}: cannot be opened as a store: {_reason(message)}. {message.splitlines()[0]}")
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(12)
+    except OSError:
+        return b"DUCK"  # what is the matter is not what is in it
 
 
 def _migrate(store: Store, read_only: bool) -> None:
