@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,20 @@ def _deepest(error: jsonschema_rs.ValidationError) -> jsonschema_rs.ValidationEr
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe, and a key that stands twice is an error rather than the second one."""
+    """Safe; a key that stands twice is an error rather than the second one, and so is a name for a part of the file.
+
+    Names for parts (`&one`, `*one`) make a file of a few lines as large as one likes: what checks it would never end.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "a part by name (*): write it out", self.get_mark())
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise yaml.constructor.ConstructorError(None, None, f"{twice!r} stands twice", node.start_mark)
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if keys and (twice := keys.most_common(1)[0])[1] > 1:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice[0]!r} stands twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -82,6 +91,8 @@ def read_yaml(path: Path, schema: str) -> dict[str, Any]:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is the safe one
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: {error}") from None
+    except (ValueError, LookupError, AttributeError) as error:  # 2024-99-99, !!bool maybe, !!timestamp soon
+        raise RecipeError(f"{path}: a value is not what it says it is ({error})") from None
     except RecursionError:
         raise RecipeError(f"{path}: is nested too deeply") from None
     try:
@@ -107,7 +118,7 @@ def find(name: str, kind: str, base: Path | None = None) -> Path:
         for path in (*([base / given] if base else []), given):
             if path.is_file():
                 return path
-        raise RecipeError(f"{name}: no such file")
+        raise RecipeError(f"{' '.join(name.split())}: no such file")
     shipped = folder("recipes") / kind
     path = shipped / f"{name}.yaml"
     if path.is_file():
