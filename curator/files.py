@@ -47,7 +47,8 @@ class Reject:
         }  # fmt: skip
 
     def __str__(self) -> str:
-        return f"{self.file}, {self.unit} {self.line}: {self.field} {self.reason}"
+        said = f"{self.file}, {self.unit} {self.line}: {self.field} {self.reason}"
+        return said.replace("\n", " ")  # a field's name may hold anything
 
 
 @dataclass(slots=True)
@@ -251,7 +252,10 @@ def require_dataset_folder(path: Path) -> None:
 def _aside(path: Path) -> Path:
     """Where a file is written until it is whole. One name for all, so that what a killed run left is overwritten."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.partial")
+    aside = path.with_name(f".{path.name}.partial")
+    if aside.is_symlink():  # somebody else's: it would have us write over what it points to
+        aside.unlink()
+    return aside
 
 
 @contextmanager

@@ -133,7 +133,7 @@ def find(name: str, kind: str, base: Path | None = None) -> Path:
         for path in (*([base / given] if base else []), given):
             if path.is_file():
                 return path
-        raise RecipeError(f"{name}: no such file")
+        raise RecipeError(f"{' '.join(name.split())}: no such file")
     shipped = folder("recipes") / kind
     path = shipped / f"{name}.yaml"
     if path.is_file():

@@ -562,9 +562,10 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
 def test_a_users_query_reads_the_store_and_nothing_else(tmp_path: Path, sql: str) -> None:
     path = tmp_path / "s.duckdb"
     open_store(path).__exit__(None, None, None)
-    with pytest.raises(StoreError):
-        views.query(path, sql)
-    assert views.query(path, "SELECT 1 AS one").to_pylist() == [{"one": 1}]
+    with pytest.raises(StoreError), views.query(path, sql):
+        pass
+    with views.query(path, "SELECT 1 AS one") as (names, rows):
+        assert (names, list(rows)) == (["one"], [(1,)])
 
 
 def test_any_text_goes_in_and_comes_out(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -41,7 +42,7 @@ def agreement_lines(result: dict[str, Any], db: Path) -> list[str]:
         lines += [
             "",
             "Next: no pair has labels of two people, so that nobody knows how far they agree. Have some pairs",
-            f"      labelled twice: curator queue --db {db} --out DIR --annotators-per-pair 2",
+            f"      labelled twice: curator queue --db {shlex.quote(str(db))} --out DIR --annotators-per-pair 2",
         ]
     return lines
 

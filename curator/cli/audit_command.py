@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -136,15 +137,16 @@ def _next(result: dict[str, Any], db: Path, labels: bool, contradictions: bool) 
     """What to do now."""
     found, audit = result["labels"], result["audit"]
     steps = []
+    store = shlex.quote(str(db))
     if result["requeued"] is not None:
         steps.append(
-            f"{result['requeued']:,} pairs are back among the tasks: curator queue --db {db} --out DIR writes them, or "
-            "the next `curator label`."
+            f"{result['requeued']:,} pairs are back among the tasks: curator queue --db {store} --out DIR writes them, "
+            "or the next `curator label`."
         )
     elif found["contradicted"] and not labels:
-        steps.append(f"curator audit --db {db} --labels lists the doubtful labels; --requeue has people look again.")
+        steps.append(f"curator audit --db {store} --labels lists the doubtful labels; --requeue has people look again.")
     if any(side["listed"] for side in result["contradictions"].values()) and not contradictions:
-        steps.append(f"curator audit --db {db} --contradictions lists what cannot all be right.")
+        steps.append(f"curator audit --db {store} --contradictions lists what cannot all be right.")
     if audit is None:
         steps.append("curator label RAW --audit 0.02 has people check a random sample of the accepted pairs.")
     elif audit["labelled"] < audit["drawn"]:

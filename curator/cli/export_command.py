@@ -36,6 +36,7 @@ def command(db: Path, out: Path, as_json: bool, **values: Any) -> None:
     from curator.cli.summary import export_line, print_json
     from curator.errors import InputError
     from curator.files import require_dataset_folder
+    from curator.progress import clean
     from curator.steps.exporting import export_dataset
     from curator.store import open_store, views
 
@@ -49,4 +50,4 @@ def command(db: Path, out: Path, as_json: bool, **values: Any) -> None:
     if as_json:
         print_json({"out": str(out), **made.pop("rows"), **made})
     else:
-        click.echo(f"{out}: {export_line(made)}")
+        click.echo(clean(f"{out}: {export_line(made)}"))

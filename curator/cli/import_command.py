@@ -56,7 +56,7 @@ def command(files: tuple[str, ...], db: Path, annotator: str | None, as_json: bo
             )
         if result["added"] or result["superseded"]:
             lines.append("Next: run the same `curator label` again.")
-        click.echo("\n".join(lines))
+        click.echo(clean("\n".join(lines)))
     nothing = not (result["added"] or result["superseded"] or result["unchanged"])
     return FAILED if nothing and result["refused"] else OK
 

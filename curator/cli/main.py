@@ -103,10 +103,10 @@ def run(arguments: list[str] | None = None) -> int:
 
     0 done; 1 error; 2 usage; 3 some pairs not judged; 4 no threshold; 5 no judge reachable; 130 interrupted.
     """
-    for argument in sys.argv[1:] if arguments is None else arguments:
-        if not _is_text(argument):
-            click.echo(f"Error: {argument!a} is not UTF-8: rename the file", err=True)
-            return USAGE
+    given = sys.argv[1:] if arguments is None else arguments
+    if (strange := next(filter(None, map(_strange, given)), None)) is not None:
+        click.echo(f"Error: {strange}: rename the file", err=True)
+        return USAGE
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows a mark
@@ -116,8 +116,10 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
+        said = io.StringIO()
+        error.show(said)
         with suppress(OSError):
-            error.show()
+            click.echo(clean(said.getvalue()), err=True, nl=False)  # it may quote a recipe
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output has gone; nothing is wrong, and nothing more can be said.
@@ -129,12 +131,14 @@ def run(arguments: list[str] | None = None) -> int:
         return _CODES.get(type(error), FAILED)
 
 
-def _is_text(argument: str) -> bool:
+def _strange(argument: str) -> str | None:
+    """Why an argument is no name of a file to work with: in a message, a line of it could pass for one of ours."""
     try:
         argument.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return f"{argument!a} is not UTF-8"
+    there = "\n" in argument and os.path.lexists(argument)  # Path raises where a query is too long to be a name
+    return f"{argument!a} has a line break in its name" if there else None
 
 
 _CODES: dict[type[BaseException], int] = {

@@ -52,7 +52,7 @@ def command(
         raise click.UsageError("give one of --dataset and --db: which data set is to be sent")
     from curator.cli.summary import print_json
     from curator.exports.hub import prepare, send
-    from curator.progress import clean
+    from curator.progress import clean, one_line
 
     folder = dataset if dataset is not None else Path(db or "").parent / "dataset"
     shipment = prepare(
@@ -75,6 +75,6 @@ def command(
              "sent": sends, "commit": commit}
         )  # fmt: skip
     elif sends:
-        click.echo(f"\nsent: {commit} ({'private' if is_private else 'public'})")
+        click.echo(clean(f"\nsent: {one_line(str(commit), 500)} ({'private' if is_private else 'public'})"))
     else:
         click.echo("\nNothing has been sent. --send sends it.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -113,9 +114,9 @@ def command(
         result = {"out": str(out), "to": to, "order": order, "tasks": tasks, "sets": written.sets}
         print_json({**result, "left_out": left_out, "files": [str(path) for path in files], "pushed": pushed})
         return
-    click.echo(f"{out}: {tasks:,} pairs in {len(files):,} files")
+    click.echo(clean(f"{out}: {tasks:,} pairs in {len(files):,} files"))
     for person, count in enumerate(written.sets[1:], 2):
-        click.echo(f"{out / f'person-{person}'}: {count:,} of them, to be answered by one person more")
+        click.echo(clean(f"{out / f'person-{person}'}: {count:,} of them, to be answered by one person more"))
     if len(written.sets) > 1:
         click.echo("Give each folder to another person, and pairs that somebody has answered to somebody else.")
     for name, count in pushed.items():
@@ -125,7 +126,7 @@ def command(
         why = "need people who have not seen the verdict" if show_verdict else "are written all together or not at all"
         click.echo(f"left out: {count:,} pairs that {why} ({named})")
     if tasks:
-        click.echo(clean(f"Next: {_NEXT[to]}. Then:\n  curator import FILE... --db {db}"))
+        click.echo(clean(f"Next: {_NEXT[to]}. Then:\n  curator import FILE... --db {shlex.quote(str(db))}"))
 
 
 def _push(out: Path, files: list[Path], name: str, workspace: str | None) -> dict[str, int]:

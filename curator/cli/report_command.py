@@ -25,6 +25,7 @@ def command(db: Path, out: Path | None, as_json: bool) -> None:
       curator report --db raw.curated/curator.duckdb --out report.html
     """
     from curator.cli.summary import print_json
+    from curator.progress import clean
     from curator.steps.reporting import write_report
     from curator.store import open_store
 
@@ -34,4 +35,4 @@ def command(db: Path, out: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"out": str(path), "bytes": size})
     else:
-        click.echo(f"{path}: {size / 1024:,.0f} KiB")
+        click.echo(clean(f"{path}: {size / 1024:,.0f} KiB"))

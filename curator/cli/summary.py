@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -264,7 +265,7 @@ def _next(result: dict[str, Any], db: Path) -> list[str]:
     """What to do now."""
     step, label = next_step(result)
     how = [
-        f"  curator review --db {db}",
+        f"  curator review --db {shlex.quote(str(db))}",
         "  in the browser, or `curator queue --to` for Argilla, Label Studio, Prodigy or a spreadsheet; then",
         "  run the same `curator label` again: judgments are kept.",
     ]

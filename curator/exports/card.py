@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -218,4 +219,5 @@ def _cell(text: str, most: int = 200) -> str:
 
 def _escaped(text: str) -> str:
     kept = "".join(c if c.isprintable() else " " for c in text)
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!&" else c for c in kept)
+    marked = "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!&~$@" else c for c in kept)
+    return re.sub(r"(?i)(?<=:)(?=//)|(?<=www)(?=\.)", r"\\", marked)  # the hub makes links of bare addresses

@@ -47,6 +47,7 @@ async def running_server(
         "--host", "127.0.0.1", "--port", str(port), "--enable-cache-report", *flags,
     ]  # fmt: skip
     log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)  # a link that somebody left there would be followed
     with log.open("wb") as output:
         try:
             # A process group of its own: Ctrl-C reaches curator alone, which stops the server when it is done with it.

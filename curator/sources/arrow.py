@@ -30,6 +30,10 @@ _BATCH = 16 * 2**20
 """Bytes, by the file's own account, that become Python objects at once."""
 
 
+_DICTIONARY = 4 * 2**20
+"""Bytes of a larger dictionary than those who mean well write, which is one of 1 MiB at most."""
+
+
 class TableReject(Reject):
     """What was not used of a table without lines."""
 
@@ -56,12 +60,26 @@ def parquet_rows(path: str, meter: Meter | None = None) -> Iterator[Row | Reject
     with _damaged("Parquet", path), pq.ParquetFile(path, buffer_size=2**20) as file:
         about = file.metadata
         groups = [about.row_group(place) for place in range(about.num_row_groups)]
-        widest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1.0)
+        widest = max(map(_width, groups), default=1.0)
         if meter is not None:
             meter.watch(lambda: size * done // max(about.num_rows, 1))
         for row in table_rows(path, file.schema_arrow, file.iter_batches(_rows_at_once(widest))):
             yield row
             done = row.line
+
+
+def _width(group: Any) -> float:
+    """Bytes of a row of a group: of all on average, but for a dictionary so large that each row may be all of it."""
+    found = 0.0
+    for place in range(group.num_columns):
+        column = group.column(place)
+        size = column.total_uncompressed_size
+        found += size / max(group.num_rows, 1)
+        if column.has_dictionary_page:
+            packed = column.data_page_offset - column.dictionary_page_offset
+            held = min(size, packed * size / max(column.total_compressed_size, 1))
+            found += held if held > _DICTIONARY else 0
+    return found
 
 
 def arrow_rows(file: IO[bytes], name: str, start: bytes) -> Iterator[Row | Reject]:

@@ -69,6 +69,7 @@ def folder_files(folder: Path) -> list[str]:
         inside[:] = [one for one in inside if not one.startswith(".") and not _is_output(Path(place) / one)]
         found += [Path(place) / name for name in names if KNOWN.search(name) and name not in _ABOUT]
     files = sorted(str(path) for path in found if not path.name.startswith(".") and path.is_file())
+    _require_one_line(files)
     if not files:
         raise InputError(f"{folder}: no file in it is named as one of rows (.jsonl, .csv, .parquet, ...)")
     return files
@@ -81,9 +82,16 @@ def matching_files(pattern: str) -> list[str]:
         InputError: there are none.
     """
     files = sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())  # noqa: PTH207
+    _require_one_line(files)
     if not files:
         raise InputError(f"{pattern}: no file is named so")
     return files
+
+
+def _require_one_line(files: list[str]) -> None:
+    """Raises InputError where the name of a file would pass for lines of ours in a message."""
+    if broken := next((path for path in files if "\n" in path), None):
+        raise InputError(f"{broken!a} has a line break in its name: rename the file")
 
 
 def is_pattern(raw: str) -> bool:

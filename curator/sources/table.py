@@ -21,6 +21,9 @@ MOST_TWICE = 4 * MAX_LINE
 
 OLD_MAC = "has line ends of old Macs: save it as CSV UTF-8"
 
+LONGEST_HEADER = 64 * 2**10
+"""Bytes of the longest first line that names columns: each row is as wide as that, whatever it says."""
+
 _NAME = re.compile(r"[^\W\d][\w .-]{0,60}")
 """What the name of a column looks like where nothing else says that a file is a table."""
 
@@ -46,6 +49,10 @@ def header(first: bytes, name: str) -> Header | None:
         InputError: the line cannot be split into cells.
     """
     named = TABLE.search(name)
+    if len(first) > LONGEST_HEADER:
+        if not named:
+            return None
+        raise InputError(f"{name}: has a first line of more than {LONGEST_HEADER // 1024} KiB: no names of columns")
     found = [Header(one, cells_of(first, one)) for one in ",;\t"]
     best = max(found, key=lambda one: len(one.names))
     if named and not best.names and b"\r" in first.rstrip():

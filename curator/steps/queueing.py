@@ -181,5 +181,5 @@ def require_imported(store: Store, queue: Path) -> None:
     if lost := sum(place not in known or one.pair_id in waiting for place, (one, _) in enumerate(filled)):
         raise InputError(
             f"{queue} holds {lost:,} labels that are not imported yet, and would be written again. Run "
-            f"`curator import {queue} --db {store.path}` first, or move the file away."
+            f"`curator import {queue} --db {store.quoted}` first, or move the file away."
         )

@@ -5,14 +5,16 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -21,6 +23,7 @@ from curator.errors import StoreError, StoreLocked, StoreVersionError
 from curator.pair import content_id
 from curator.store.migrations import MIGRATIONS
 
+Found = TypeVar("Found")
 Values = Sequence[Any] | Mapping[str, Any] | None
 
 MEMORY = os.environ.get("CURATOR_MEMORY", "1GiB")
@@ -29,9 +32,13 @@ MEMORY = os.environ.get("CURATOR_MEMORY", "1GiB")
 THREADS = 8
 """At most so many share that memory: each needs an eighth of a gigabyte to work with."""
 
+ROWS = 1_000
+"""Rows of a user's query that are in memory at once."""
+
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
+    "python_enable_replacements": False,  # a table is one of the store, never a variable of this program
     "memory_limit": MEMORY,
     "threads": min(os.cpu_count() or 1, THREADS),
     # Rows go to the file as soon as a group of them is full: several full groups are hundreds of megabytes of text.
@@ -85,6 +92,11 @@ class Store:
         self._db.close()
         shutil.rmtree(_spill(self.path), ignore_errors=True)
 
+    @property
+    def quoted(self) -> str:
+        """Its path as part of a command for a shell."""
+        return shlex.quote(str(self.path))
+
     def rows(self, sql: str, values: Values = None) -> list[tuple[Any, ...]]:
         """Run a statement to its end; every row of its result."""
         with self._busy, self._expected():
@@ -128,6 +140,26 @@ class Store:
             if (result := self._db.sql(sql, params=values)) is None:
                 raise StoreError("the statement has no result")
             return result.to_arrow_table()
+
+    @contextmanager
+    def reading(self, sql: str) -> Iterator[tuple[list[str], Iterator[tuple[Any, ...]]]]:
+        """Names of the columns and rows of any statement, some rows in memory at a time."""
+        with self._busy, self._expected():
+            result = self._interruptible(lambda: self._db.execute(sql))
+            if not isinstance(result, duckdb.DuckDBPyConnection) or result.description is None:
+                raise StoreError("the statement has no result")
+            some = iter(lambda: self._interruptible(lambda: result.fetchmany(ROWS)), [])
+            yield [column[0] for column in result.description], (row for rows in some for row in rows)
+
+    def _interruptible(self, call: Callable[[], Found]) -> Found:
+        """What a call of DuckDB gives. In a thread of its own: in this one, Ctrl-C may not be seen until it is done."""
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(call)
+            try:
+                return waiting.result()
+            except KeyboardInterrupt:
+                self._db.interrupt()
+                raise
 
     def stream(
         self, sql: str, batch: int, values: Values = None, incoming: pa.Table | None = None
@@ -245,6 +277,9 @@ def open_store(path: Path, *, create: bool = True, read_only: bool = False, pati
                 shutil.rmtree(left, ignore_errors=True)
         # Everything that comes in or goes out passes through Arrow: SQL needs no file but the store itself.
         connection.execute("SET enable_external_access = false")
+        connection.execute("SET enable_progress_bar = false")  # it would stand among the rows of a slow query
+        # Nor may a query change what DuckDB may do: some settings write files, or end the process that refuses to.
+        connection.execute("SET lock_configuration = true")
         kept = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
         if kept.fetchall() in ([], [(None,)]):  # DuckDB opens JSON, CSV or Parquet as a database in memory
             connection.close()
@@ -339,7 +374,9 @@ def _migrate(store: Store, read_only: bool) -> None:
     if done == len(MIGRATIONS):
         return
     if read_only:
-        raise StoreError(f"{store.path} has an older schema; run `curator status --db {store.path}` once to update it")
+        raise StoreError(
+            f"{store.path} has an older schema; run `curator status --db {store.quoted}` once to update it"
+        )
     for number, sql in enumerate(MIGRATIONS[done:], done + 1):
         with store.transaction():
             store.rows(

@@ -133,7 +133,7 @@ def require_traits(store: Store, condition: Condition) -> None:
     said = f"the condition names {', '.join(sorted(named))}"
     if named & {"against", "against_line"} and not store.count("SELECT count(*) FROM evaluation"):
         raise InputError(
-            f"{said}, and no evaluation set is known: run `curator hygiene --db {store.path} --against FILE`"
+            f"{said}, and no evaluation set is known: run `curator hygiene --db {store.quoted} --against FILE`"
         )
     if lacking := store.count(
         """SELECT count(*) FROM input JOIN pair USING (pair_id)
@@ -141,7 +141,7 @@ def require_traits(store: Store, condition: Condition) -> None:
            OR prompt_id NOT IN (SELECT prompt_id FROM prompt_trait)"""
     ):
         raise InputError(
-            f"{said}, which {lacking:,} pairs do not have yet: run `curator hygiene --db {store.path}` first"
+            f"{said}, which {lacking:,} pairs do not have yet: run `curator hygiene --db {store.quoted}` first"
         )
 
 

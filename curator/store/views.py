@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,14 +78,18 @@ def latest_run(store: Store) -> dict[str, Any] | None:
     return orjson.loads(rows[0][0]) if rows else None
 
 
-def query(path: Path, sql: str) -> pa.Table:
-    """The result of a query by the user; the store is open for reading only, and no other file is.
+@contextmanager
+def query(path: Path, sql: str) -> Iterator[tuple[list[str], Iterator[tuple[Any, ...]]]]:
+    """Names of the columns and rows of a query by the user; the store is open for reading only, and no other file is.
+
+    However many rows there are, some are in memory.
 
     Raises:
-        StoreError: DuckDB refuses the query; its words say why.
+        StoreError: DuckDB refuses the query, also while rows are read; its words say why.
     """
     with open_store(path, create=False, read_only=True) as store:
         try:
-            return store.arrow(sql)
+            with store.reading(sql) as found:
+                yield found
         except duckdb.Error as error:
             raise StoreError(str(error)) from None
