@@ -12,6 +12,7 @@ import click
 
 from curator import __version__
 from curator.errors import ConditionError, CuratorError, Interrupted, JudgeUnreachable
+from curator.hiding import hidden
 from curator.progress import clean
 
 OK, FAILED, USAGE, SOME_UNJUDGED, NO_THRESHOLD, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
@@ -68,7 +69,13 @@ def curator() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and leave with its exit code."""
-    sys.exit(run(arguments))
+    try:
+        sys.exit(run(arguments))
+    except Exception:  # a fault of ours, told as such, but for what no log may hold
+        import traceback
+
+        click.echo(clean(hidden(traceback.format_exc().expandtabs())), err=True)
+        sys.exit(FAILED)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -89,14 +96,15 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
-        error.show()
+        error.show(shown := io.StringIO())
+        click.echo(hidden(shown.getvalue()), err=True, nl=False)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output has gone; nothing is wrong, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (CuratorError, OSError, click.Abort, KeyboardInterrupt) as error:
-        click.echo(f"Error: {clean(_message(error))}", err=True)
+        click.echo(f"Error: {clean(hidden(_message(error)))}", err=True)
         return _CODES.get(type(error), FAILED)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from curator.errors import InputError
 from curator.files import Reject, Row
+from curator.hiding import hidden
 from curator.sources.arrow import MOST_ROWS, table_rows
 
 HOW = "hf://datasets/ORG/NAME, with @REVISION, :CONFIG and #SPLIT behind it where needed"
@@ -119,5 +120,5 @@ def _split_rows(split: Any, name: str) -> Iterator[Row | Reject]:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error).strip().split("\n\n")[0]
+    text = hidden(str(error)).strip().split("\n\n")[0]
     return " ".join(text.split())[:500] or type(error).__name__
