@@ -14,7 +14,9 @@ _SHORTEST = 6
 """Characters of the shortest value that is looked for: a shorter one stands in many a word."""
 
 _LOGIN = re.compile(r"(?://|^(?!\w+://))([^\s/@]*:[^\s@]*)@")
-_IN_URL = re.compile(r"//[^\s@]{0,500}@|(?<![^\s'\"(])[^\s'\"(/@:]{1,100}:[^\s'\"/@][^\s'\"@]{0,500}@")
+_IN_URL = re.compile(
+    r"//[^\s'\"@]{0,500}@(?:[^\s/'\"@]{0,500}@)?|(?<![^\s'\"(])[^\s'\"(/@:]{1,100}:[^\s'\"/@][^\s'\"@]{0,500}@"
+)
 _IN_QUERY = re.compile(r"(?i)([?&][\w-]*(?:key|token|secret|password|signature)[\w-]*=)[^\s&'\"]+")
 _IN_FLAG = re.compile(
     r"""(?i)(-[\w-]*(?:key|token|secret|password)(?![a-z])[\w-]*[= ]+"""

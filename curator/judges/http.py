@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
@@ -84,13 +83,22 @@ def _is_local(url: str) -> bool:
         return False
 
 
-def open_session(urls: Sequence[str]) -> aiohttp.ClientSession:
-    """A session for judge servers. A key for them is read from the environment variable SGLANG_API_KEY."""
+def _key() -> dict[str, str]:
+    """The header with the key, if the environment has one. Not one of the session's: those go to proxies, too."""
     key = os.environ.get("SGLANG_API_KEY", "").strip()
     if not key.isascii() or not key.isprintable():
         raise JudgeError("SGLANG_API_KEY holds characters that no key has")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def open_session() -> aiohttp.ClientSession:
+    """A session for judge servers. A key for them is read from the environment variable SGLANG_API_KEY.
+
+    Raises:
+        JudgeError: it cannot be one.
+    """
+    _key()
     return aiohttp.ClientSession(
-        headers={"Authorization": f"Bearer {key}"} if key else {},
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=REPLY_SECONDS),
         connector=aiohttp.TCPConnector(limit=0),
     )
@@ -131,7 +139,7 @@ async def request(
             method,
             url,
             data=orjson.dumps(body) if isinstance(body, dict) else body,
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", **_key()},
             timeout=aiohttp.ClientTimeout(total=GET_SECONDS) if method == "GET" else session.timeout,
             proxy=_proxy(url),
             allow_redirects=False,  # prompts and keys go where they were told to, and nowhere else

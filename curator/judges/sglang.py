@@ -73,7 +73,7 @@ class SGLangJudge:
         return self._info
 
     async def __aenter__(self) -> Self:
-        self._session = open_session(self._urls)
+        self._session = open_session()
         try:
             await self._introduce()
         except BaseException:
