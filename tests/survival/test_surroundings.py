@@ -41,6 +41,10 @@ class Web:
                 handler.end_headers()
                 handler.wfile.write(MODEL)
 
+            def do_CONNECT(handler) -> None:  # noqa: N805
+                self.asked.append((handler.path, dict(handler.headers)))
+                handler.send_error(403)
+
             def log_message(handler, *_: Any) -> None: ...  # noqa: N805
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -186,6 +190,18 @@ def test_logins_of_other_programs_are_not_sent(monkeypatch: pytest.MonkeyPatch, 
         assert ask("http://judge.invalid") == "org/model"
         sent = {(headers["Authorization"], headers.get("Proxy-Authorization")) for _, headers in proxy.asked}
         assert sent == {("Bearer a key", None)}
+
+
+def test_a_proxy_that_only_passes_on_does_not_see_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    with web() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://anna:hush@127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("SGLANG_API_KEY", "a long key")
+        with pytest.raises(JudgeUnreachable, match="403"):
+            ask("https://judge.invalid")
+        path, headers = proxy.asked[0]
+        assert path == "judge.invalid:443"
+        assert headers["Proxy-Authorization"] == "Basic YW5uYTpodXNo"
+        assert "a long key" not in str(headers)
 
 
 def test_a_redirect_is_said_and_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
