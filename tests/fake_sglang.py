@@ -243,6 +243,8 @@ class FakeSGLang:
             after = {"Retry-After": value} if value else {}
             message = {"object": "error", "message": f"status {name} as told"}
             return web.json_response(message, status=int(name), headers=after)
+        if name == "echo":  # repeats what it was sent, keys and all, as a careless server does
+            return web.json_response({"error": {"message": f"{dict(request.headers)}"}}, status=int(value))
         if name == "hang":
             await asyncio.sleep(float(value or 3600))
         if name == "die":

@@ -42,6 +42,7 @@ import orjson
 from curator.annotation.base import CHOICES, QUESTION, Answer, Task, Tool, json_array, write_files
 from curator.errors import AnnotationError
 from curator.files import Reject, Row
+from curator.hiding import hidden
 from curator.rendering import to_html, visible
 
 SETTINGS = "argilla-settings.json"
@@ -270,7 +271,7 @@ def push(folder: Path, shards: Iterable[Path], name: str, workspace: str | None)
         raise AnnotationError(f"Argilla at {server}: {error}") from None
     except (ArgillaError, httpx.HTTPError, httpx.InvalidURL) as error:
         said = ": ".join(dict.fromkeys(str(one) for one in (error, error.__cause__) if one is not None))
-        raise AnnotationError(f"Argilla at {server}: {said.replace(key, '...')[:500]}") from None
+        raise AnnotationError(f"Argilla at {server}: {hidden(said, url)[:500]}") from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AnnotationError(f"what answers at {server} is no Argilla server") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import PurePath
@@ -11,6 +10,8 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+
+from curator.hiding import masked
 
 RECIPE = "curator.recipe"
 """Where a command keeps its recipe, for what is no option: judges, exports, and which file says what."""
@@ -166,16 +167,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Fraction):
         return f"{float(value):.12g}"
     return value if value is None or isinstance(value, (bool, int, float)) else masked(str(value))
-
-
-def masked(text: str) -> str:
-    """Text without the credentials that URLs and flags in it may hold.
-
-    >>> masked("http://anna:secret@host:30000/v1?key=1")
-    'http://***@host:30000/v1?***'
-    >>> masked("--tp 2 --api-key secret")
-    '--tp 2 --api-key ***'
-    """
-    text = re.sub(r"(\w+://)?\S*:\S*@", r"\1***@", text)
-    text = re.sub(r"(\w+://[^\s?#]*)[?#]\S*", r"\1?***", text)
-    return re.sub(r"(?i)(-[\w-]*(?:key|token|secret|password)(?![a-z])[\w-]*[= ]+)\S+", r"\1***", text)

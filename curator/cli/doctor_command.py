@@ -45,12 +45,15 @@ def command(as_json: bool, min_label_mass: float, **values: Any) -> int:
         print_json(result)
     else:
         mass = "not known" if result["label_mass"] is None else f"{result['label_mass']:.3f}"
+        first = "not known"
+        if result["first_shown"] is not None:
+            first = f"preferred in {result['first_shown']:.0%} of replies (50% is unbiased)"
         lines = [
             f"judge          {result['name']} ({result['engine']} {result['details'].get('version') or ''})",
             f"right          {result['right']} of {result['pairs']} pairs with an obvious answer, both orders averaged"
             + (f"; {result['ties']} called equal" if result["ties"] else ""),
             f"label mass     {mass} (median; at least {min_label_mass:g} is asked for)",
-            f"first shown    preferred in {result['first_shown']:.0%} of replies (50% is unbiased)",
+            f"first shown    {first}",
             f"repeatability  the same question again: log-odds differ by at most {result['largest_difference']:.2g}",
             f"verdict        {result['objection'] or 'usable'}",
         ]

@@ -15,6 +15,7 @@ import click
 
 from curator import __version__
 from curator.errors import ConditionError, CuratorError, Interrupted, JudgeUnreachable
+from curator.hiding import hidden
 from curator.progress import clean
 
 OK, FAILED, USAGE, SOME_UNJUDGED, NO_THRESHOLD, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
@@ -75,7 +76,14 @@ def main(arguments: list[str] | None = None) -> None:
         sign = getattr(signal, name, None)  # not all systems have both
         if sign is not None and signal.getsignal(sign) is signal.SIG_DFL:  # `nohup` has it ignored
             signal.signal(sign, _interrupt)
-    code = run(arguments)
+    try:
+        code = run(arguments)
+    except Exception:  # a fault of ours, told as such, but for what no log may hold
+        import traceback
+
+        code = FAILED
+        with suppress(OSError):
+            click.echo(clean(hidden(traceback.format_exc().expandtabs())), err=True)
     for stream in (sys.stdout, sys.stderr):
         _let_go(stream)
     sys.exit(code)
@@ -119,7 +127,7 @@ def run(arguments: list[str] | None = None) -> int:
         said = io.StringIO()
         error.show(said)
         with suppress(OSError):
-            click.echo(clean(said.getvalue()), err=True, nl=False)  # it may quote a recipe
+            click.echo(clean(hidden(said.getvalue())), err=True, nl=False)  # it may quote a recipe
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output has gone; nothing is wrong, and nothing more can be said.
@@ -127,7 +135,7 @@ def run(arguments: list[str] | None = None) -> int:
         return FAILED
     except (CuratorError, OSError, MemoryError, click.Abort, KeyboardInterrupt) as error:
         with suppress(OSError):  # nobody may be there to read it
-            click.echo(f"Error: {clean(_message(error))}", err=True)
+            click.echo(f"Error: {clean(hidden(_message(error)))}", err=True)
         return _CODES.get(type(error), FAILED)
 
 

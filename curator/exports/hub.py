@@ -14,6 +14,7 @@ from typing import Any
 from curator.errors import HubError, InputError
 from curator.exports.card import PICTURE
 from curator.exports.header import DEMONSTRATION, TAG, About, described, read_card
+from curator.hiding import hidden
 
 CARD = "README.md"
 
@@ -46,7 +47,7 @@ class Shipment:
 
     @property
     def url(self) -> str:
-        return f"{endpoint()}/datasets/{self.repo}"
+        return hidden(f"{endpoint()}/datasets/{self.repo}")
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -155,8 +156,8 @@ def send(shipment: Shipment) -> tuple[str, bool]:
     except HubError:
         raise
     except Exception as error:  # what the client and its transports raise has no common base
-        said = f"{type(error).__name__}: {error}".replace(token, "...")
-        raise HubError(f"the hub at {endpoint()}: {' '.join(said.split())[:500]}") from None
+        said = hidden(f"{type(error).__name__}: {error}", endpoint())
+        raise HubError(f"the hub at {hidden(endpoint())}: {' '.join(said.split())[:500]}") from None
 
 
 def _send(hub: Any, api: Any, shipment: Shipment) -> tuple[str, bool]:

@@ -63,7 +63,7 @@ async def _model(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
 async def alike(urls: Sequence[str]) -> list[list[int]]:
     """Places in `urls` of the servers that serve one model, for each model in the order in which it is named first."""
     addresses = [address(url) for url in urls]
-    session = open_session(addresses)
+    session = open_session()
     try:
         described = [(await describe(session, url))[0] for url in addresses]
     finally:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
 from tenacity import RetryCallState, wait_random_exponential
 
 from curator.errors import JudgeError
+from curator.hiding import hidden
 
 REPLY_SECONDS = 600
 """How long one request may take; a prefill of 16 long prompts on a slow machine takes minutes."""
@@ -52,9 +53,6 @@ class Refused(Exception):
         self.status = status
 
 
-_CREDENTIALS = re.compile(r"//[^/@\s]*@")
-
-
 def address(url: str) -> str:
     """A server's base URL, checked.
 
@@ -67,8 +65,9 @@ def address(url: str) -> str:
     except ValueError:  # half an IPv6 address, a port that is no number
         good = False
     if not good:
-        what = _CREDENTIALS.sub("//", url)
-        raise JudgeError(f"{what!r} is no server address: give one like http://127.0.0.1:30000")
+        raise JudgeError(f"{hidden(url)!r} is no server address: give one like http://127.0.0.1:30000")
+    if "?" in url or "#" in url:
+        raise JudgeError(f"{shown(url)}: an address ends with its path; a key goes into SGLANG_API_KEY")
     if "@" in parts.netloc and os.environ.get("SGLANG_API_KEY"):
         raise JudgeError(f"{shown(url)}: give credentials in the URL or SGLANG_API_KEY, not both")
     return url.rstrip("/")
@@ -76,7 +75,10 @@ def address(url: str) -> str:
 
 def shown(url: str) -> str:
     """A URL without the credentials it may hold."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(hidden(url))
+    except ValueError:
+        return hidden(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 
@@ -95,15 +97,24 @@ def _is_local(url: str) -> bool:
         return False
 
 
-def open_session(urls: Sequence[str], opened: Callable[[str], None] = lambda url: None) -> aiohttp.ClientSession:
+def _key() -> dict[str, str]:
+    """The header with the key, if the environment has one. Not one of the session's: those go to proxies, too."""
+    key = os.environ.get("SGLANG_API_KEY", "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise JudgeError("SGLANG_API_KEY holds characters that no key has")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def open_session(opened: Callable[[str], None] = lambda url: None) -> aiohttp.ClientSession:
     """A session for judge servers. A key for them is read from the environment variable SGLANG_API_KEY.
 
     Args:
         opened: told of each connection that is made for a POST, with its URL: who listens there now may be another.
+
+    Raises:
+        JudgeError: the key cannot be one.
     """
-    key = os.environ.get("SGLANG_API_KEY", "").strip()
-    if not key.isascii() or not key.isprintable():
-        raise JudgeError("SGLANG_API_KEY holds characters that no key has")
+    _key()
 
     async def connected(_: aiohttp.ClientSession, asked: SimpleNamespace, __: Any) -> None:
         if asked.trace_request_ctx is not None:
@@ -113,14 +124,33 @@ def open_session(urls: Sequence[str], opened: Callable[[str], None] = lambda url
     trace.on_connection_create_end.append(connected)
     return aiohttp.ClientSession(
         # Replies are short: packed ones save nothing, and a few bytes of them can be unpacked to fill the memory.
-        headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
+        headers={"Accept-Encoding": "identity"},
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=REPLY_SECONDS, sock_connect=10),
         connector=aiohttp.TCPConnector(limit=0),
         trace_configs=[trace],
-        trust_env=not all(map(_is_local, urls)),  # a proxy to the outer world does not know this machine
     )
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for a server; None for this machine, which no proxy knows.
+
+    Not left to aiohttp: its `trust_env` also sends the passwords of ~/.netrc, and silently does without some proxies.
+
+    Raises:
+        JudgeError: it names one that cannot be used.
+    """
+    parts = urlsplit(url)
+    if _is_local(url) or proxy_bypass(parts.hostname or ""):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    if proxy and not proxy.startswith("http://"):
+        raise JudgeError(
+            f"{parts.scheme}_proxy is {hidden(proxy)}: only a proxy of the form http://HOST:PORT can be used. NO_PROXY "
+            "names hosts that are reached without one"
+        )
+    return proxy
 
 
 async def request(
@@ -139,33 +169,39 @@ async def request(
             method,
             url,
             data=orjson.dumps(body) if isinstance(body, dict) else body,
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", **_key()},
             timeout=session.timeout if post else aiohttp.ClientTimeout(total=GET_SECONDS),
-            allow_redirects=False,
+            proxy=_proxy(url),
+            allow_redirects=False,  # prompts and keys go where they were told to, and nowhere else
             trace_request_ctx=url if post else None,
         ) as reply:
             text = await _read(reply)
             status, after = reply.status, _seconds(reply.headers.get("Retry-After", ""))
+            onward = reply.headers.get("Location", "")
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         # aiohttp's messages may quote the URL as it was given, credentials and all.
-        reason = _CREDENTIALS.sub("//", str(error)) or type(error).__name__
+        reason = hidden(str(error), url) or type(error).__name__
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            reason += ". If the server is yours, name the file with its certificate in SSL_CERT_FILE"
         raise Transient(reason, unreachable=True) from None
     if status in {401, 403}:
         raise JudgeError(f"{shown(url)} refuses the key (HTTP {status}); put the right one in SGLANG_API_KEY")
     if 300 <= status < 400:
-        raise JudgeError(f"{shown(url)} sends us elsewhere (HTTP {status}); give the address of the judge itself")
+        raise JudgeError(
+            f"{shown(url)} sends us on to {shown(onward)} (HTTP {status}); give that address if it is right"
+        )
     if status in {408, 425, 429} or status >= 500:
         raise Transient(
-            f"HTTP {status}: {message(text)}",
+            f"HTTP {status}: {message(text, url)}",
             busy=status in {429, 502, 503, 504},
             after=after,
         )
     if status >= 400:
-        raise Refused(f"HTTP {status}: {message(text)}", status)
+        raise Refused(f"HTTP {status}: {message(text, url)}", status)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise Transient(f"the reply is not JSON: {message(text)}") from None
+        raise Transient(f"the reply is not JSON: {message(text, url)}") from None
 
 
 async def _read(reply: aiohttp.ClientResponse) -> bytes:
@@ -191,12 +227,16 @@ def _until(date: datetime) -> float:
     return (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
 
 
-def message(body: bytes) -> str:
-    """What an error reply says, made fit for a terminal."""
+_LOOKED_AT = 5_000
+"""Characters of an error reply that are searched for secrets, of which those that are shown are the first."""
+
+
+def message(body: bytes, url: str = "") -> str:
+    """What an error reply says, made fit for a terminal, without the secrets that were sent to `url`."""
     try:
         values = orjson.loads(body)
         values = values.get("error", values)
         text = str(values["message"] if isinstance(values, dict) else values)
     except (orjson.JSONDecodeError, AttributeError, KeyError, RecursionError):
-        text = body[:300].decode(errors="replace")
-    return "".join(c if c.isprintable() else " " for c in text[:200])
+        text = body[:_LOOKED_AT].decode(errors="replace")
+    return "".join(c if c.isprintable() else " " for c in hidden(text[:_LOOKED_AT], url))[:200]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shlex
 import signal
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 import aiohttp
 
 from curator.errors import JudgeError
+from curator.hiding import hidden
 
 START_SECONDS = 1_800
 """How long a server may take to load a model: large ones come over a network file system."""
@@ -39,7 +41,13 @@ async def running_server(
     try:
         flags = shlex.split(arguments)
     except ValueError as error:
-        raise JudgeError(f"--sglang-args {arguments!r}: {error}") from None
+        raise JudgeError(f"--sglang-args: {error}") from None
+    if any(re.match(r"--(admin-)?api|--ssl-keyfile-p", flag) for flag in flags):
+        raise JudgeError(
+            "--sglang-args holds a key, which everybody here could read in the list of processes and in the server's "
+            "log. A server that curator starts is for this machine alone; for one with a key, start it and name it "
+            "with --judge-url"
+        )
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     command = [
@@ -118,7 +126,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _tail(log: Path, lines: int = 25) -> str:
-    text = log.read_bytes()[-20_000:].decode(errors="replace")
+    text = hidden(log.read_bytes()[-20_000:].decode(errors="replace"))
     clean = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
     return "\n".join("  | " + line[:300] for line in clean.splitlines()[-lines:])
 

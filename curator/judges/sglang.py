@@ -82,7 +82,7 @@ class SGLangJudge:
         return self._info
 
     async def __aenter__(self) -> Self:
-        self._session = open_session(self._urls, self._doubted.add)
+        self._session = open_session(self._doubted.add)
         try:
             await self._introduce()
         except BaseException:

@@ -11,6 +11,7 @@ from typing import Any
 
 from curator.errors import InputError
 from curator.files import Reject, Row
+from curator.hiding import hidden
 from curator.sources.arrow import MOST_ROWS, table_rows
 
 HOW = "hf://datasets/ORG/NAME, with @REVISION, :CONFIG and #SPLIT behind it where needed"
@@ -83,6 +84,7 @@ def hub_rows(wanted: HubName, shown: str) -> Iterator[Row | Reject]:
     require_hub(shown)
     import datasets
 
+    _require_reachable(shown)
     with_bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -111,6 +113,21 @@ def hub_rows(wanted: HubName, shown: str) -> Iterator[Row | Reject]:
             datasets.enable_progress_bars()
 
 
+def _require_reachable(shown: str) -> None:
+    """Raises InputError where nobody answers: the client would find out after half a minute of trying again."""
+    from huggingface_hub import constants, utils
+
+    if constants.HF_HUB_OFFLINE:  # said at once by the client itself
+        return
+    try:
+        utils.get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception as error:  # its transports have no common base
+        raise InputError(
+            f"{shown}: nothing here is called so, and the hub at {hidden(constants.ENDPOINT)} cannot be reached "
+            f"({_reason(error)})"
+        ) from None
+
+
 def _split_rows(split: Any, name: str) -> Iterator[Row | Reject]:
     number = 0
     for table in split.with_format("arrow").iter(MOST_ROWS):
@@ -119,5 +136,5 @@ def _split_rows(split: Any, name: str) -> Iterator[Row | Reject]:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error).strip().split("\n\n")[0]
+    text = hidden(str(error)).strip().split("\n\n")[0]
     return " ".join(text.split())[:500] or type(error).__name__
