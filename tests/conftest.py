@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from curator.cli.main import run
 from tests.sglang_cpu import server
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
+
+# A machine that is busy with something else is no fault of what is tested.
+settings.register_profile("curator", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("curator")
 
 
 @pytest.fixture(scope="session")
