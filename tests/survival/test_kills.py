@@ -20,7 +20,8 @@ def settled(stage: Trials, least: int) -> None:
 
 def test_every_step_of_writing_a_data_set_over_another() -> None:
     with trials("export") as stage:
-        steps = [point for point, what in enumerate(stage.points) if not what.startswith("sql")]
+        seen = ("os.rename", "os.remove", "os.rmdir", "curator.exchange")
+        steps = [point for point, what in enumerate(stage.points) if what.startswith(seen)]
         assert any("exchange" in stage.points[point] for point in steps)
         for point in steps:
             stage.at(point)
@@ -36,7 +37,9 @@ def test_judging_at_random_moments() -> None:
 
 def test_a_run_that_replaces_all_that_another_left() -> None:
     with trials("again") as stage:
-        for point in range(4, len(stage.points), 30):
+        # Where the run is in the store, and its report not in its place yet, it is not to count as the one before.
+        report = next(point for point, what in enumerate(stage.points) if what.endswith("/report.html"))
+        for point in (*range(4, len(stage.points), 40), report):
             stage.at(point)
         settled(stage, 3)
 
