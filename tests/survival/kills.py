@@ -172,7 +172,7 @@ STAGES = {
     "agreement": Stage(told, ("agreement", "--db", DB, "--annotator-groups", "groups.yaml", "--datasets", "by-group")),
     "hygiene": Stage(exported, ("hygiene", "--db", DB, "--against", "test.jsonl")),
     "report": Stage(imported, ("report", "--db", DB)),
-    "audit": Stage(imported, ("audit", "--db", DB, "--requeue")),
+    "audit": Stage(imported, ("audit", "--db", DB, "--labels", "--requeue")),
     "push": Stage(labelled, ("push", "me/pairs", "--dataset", "raw.curated/dataset", "--send")),
 }  # fmt: skip
 
