@@ -300,14 +300,13 @@ def review(kills: int, dice: random.Random) -> Tally:
     tally, acknowledged, sent = Tally(), list[str](), 0
     with tempfile.TemporaryDirectory(prefix="kills-review-") as folder:
         start(Path(folder), 200)
-        done(Path(folder), "label", "raw.jsonl", *RECORDED)
+        done(Path(folder), "label", "raw.jsonl", *RECORDED, "--alpha", "0.001")  # all but the labelled ones wait
         for _ in range(kills):
             with serving(Path(folder) / DB, "--port", "0") as server:
-                end = time.monotonic() + dice.uniform(0, 1)
-                killer = threading.Timer(max(0.0, end - time.monotonic()), server.process.kill)
+                _, state = server.sync("anna")
+                killer = threading.Timer(dice.uniform(0, 1.5), server.process.kill)
                 killer.start()
                 try:
-                    _, state = server.sync("anna")
                     while state["task"] is not None:
                         sent += 1
                         answer = says(state, "left")
