@@ -74,8 +74,9 @@ def label(options: LabelOptions, progress: Progress) -> Result:
         export_all(store, result, options)
         write_queue(store, options.out / "queue.jsonl", options.order)
         write_result(options.out / "run.json", result)
-        views.add_run(store, __version__, "label", result)
-        write_report(store, options.out / "report.html")
+        with store.transaction():  # killed in between, it would be what the next run compares itself with
+            views.add_run(store, __version__, "label", result)
+            write_report(store, options.out / "report.html")
         if decided.complete:
             store.checkpoint()
             last.note_store()

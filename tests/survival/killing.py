@@ -72,7 +72,7 @@ class Running:
         for name in ("out", "err", "points"):
             (self._logs / name).write_bytes(b"")
         self._start = time.monotonic()
-        given = (str(folder), list(arguments), str(self._logs), at, sign, terminal, tuple(ignores))
+        given = (str(folder), list(arguments), str(self._logs), at, sign, terminal, tuple(ignores), _told())
         self.process = _FORKS.Process(target=_run, args=given)
         self.process.start()
         self._number = self.process.pid or 0
@@ -123,6 +123,11 @@ def _kill_group(number: int) -> None:
         os.kill(number, signal.SIGKILL)
 
 
+def _told() -> dict[str, str]:
+    """What has been set since the process that is forked began."""
+    return {name: value for name, value in os.environ.items() if name.startswith("HF_")}
+
+
 def _run(
     folder: str,
     arguments: list[str],
@@ -131,8 +136,10 @@ def _run(
     sign: signal.Signals,
     terminal: str | None,
     ignores: Sequence[signal.Signals],
+    environment: dict[str, str],
 ) -> None:
     os.setsid()
+    os.environ |= environment
     for ignored in ignores:
         signal.signal(ignored, signal.SIG_IGN)
     for number, name in ((1, "out"), (2, "err")):

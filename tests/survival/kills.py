@@ -172,7 +172,7 @@ STAGES = {
     "agreement": Stage(told, ("agreement", "--db", DB, "--annotator-groups", "groups.yaml", "--datasets", "by-group")),
     "hygiene": Stage(exported, ("hygiene", "--db", DB, "--against", "test.jsonl")),
     "report": Stage(imported, ("report", "--db", DB)),
-    "audit": Stage(imported, ("audit", "--db", DB, "--requeue")),
+    "audit": Stage(imported, ("audit", "--db", DB, "--labels", "--requeue")),
     "push": Stage(labelled, ("push", "me/pairs", "--dataset", "raw.curated/dataset", "--send")),
 }  # fmt: skip
 
@@ -203,8 +203,12 @@ class Trials:
         ended = self._done(self._after)
         self.needed = server.prompts - asked
         self.points, self.seconds = ended.points, ended.seconds
-        self._store = store_rows(self._after / DB)
-        self._files = files(self._after)
+        self._end = store_rows(self._after / DB), files(self._after)
+        # Where a run that had done all is killed and run again, that is a second run.
+        twice = Path(shutil.copytree(self._after, root / "twice"))
+        self._done(twice)
+        self._twice = store_rows(twice / DB), files(twice)
+        self._last = max((place for place, what in enumerate(ended.points) if "COMMIT" in what), default=-1)
         self._sent = None if hub is None else {name: dict(repo["branches"]["main"]) for name, repo in hub.repos.items()}
 
     def _done(self, folder: Path) -> Ended:
@@ -215,7 +219,8 @@ class Trials:
 
     def at(self, point: int) -> None:
         """A trial with one kill, at a point."""
-        self._trial(lambda folder: [curator(folder, self.arguments, at=point)], self.points[point])
+        where = f"{point}, {self.points[point]}"
+        self._trial(lambda folder: [curator(folder, self.arguments, at=point)], where, late=point > self._last)
 
     def random(self, dice: random.Random, times: int = 1) -> None:
         """A trial with kills at random moments, one after the other."""
@@ -226,7 +231,7 @@ class Trials:
 
         self._trial(kill, "a random moment")
 
-    def _trial(self, kill: Callable[[Path], Any], where: str) -> None:
+    def _trial(self, kill: Callable[[Path], Any], where: str, *, late: bool = True) -> None:
         folder = self.root / "now"
         shutil.copytree(self._before, folder)
         if self._hub is not None:
@@ -243,29 +248,28 @@ class Trials:
         self.tally.runs += 1
         if self.needed:
             self.tally.asked_twice.append((self._server.prompts - asked - self.needed) // max(1, killed))
-        for problem in self._different(folder):
-            self._wrong(where, problem)
+        found = list(self._different(folder, *self._end))
+        if found and not (late and not list(self._different(folder, *self._twice))):
+            for problem in found:
+                self._wrong(where, problem)
         forget(folder)
 
     def _wrong(self, where: str, what: str) -> None:
         self.tally.wrong.append(f"{self.name}: killed at {where}: {what}")
 
-    def _different(self, folder: Path) -> Iterator[str]:
-        """How the end differs from that of the uninterrupted run."""
+    def _different(self, folder: Path, tables: dict[str, list[str]], texts: dict[str, str]) -> Iterator[str]:
+        """How what a folder has come to differs from a store and files."""
         if left := strays(folder):
             yield f"{left} are left"
-        rows_now = store_rows(folder / DB)
-        for table, kept in self._store.items():
-            if rows_now[table] != kept:
-                extra, lacks = (
-                    sorted(set(a) - set(b))[:1] for a, b in ((rows_now[table], kept), (kept, rows_now[table]))
-                )
-                counts = f"{len(rows_now[table])} rows for {len(kept)}"
-                yield f"table {table} differs: {counts}; extra {extra}, lacks {lacks}"
+        store = store_rows(folder / DB)
+        for table, kept in tables.items():
+            if store[table] != kept:
+                extra, lacks = (sorted(set(a) - set(b))[:1] for a, b in ((store[table], kept), (kept, store[table])))
+                yield f"table {table} has {len(store[table])} rows for {len(kept)}; extra {extra}, lacks {lacks}"
         now = files(folder)
-        for name in self._files.keys() | now.keys():
-            if now.get(name) != self._files.get(name):
-                yield f"{name} differs: {_first_difference(self._files.get(name), now.get(name))}"
+        for name in sorted(texts.keys() | now.keys()):
+            if now.get(name) != texts.get(name):
+                yield f"{name} differs: {_first_difference(texts.get(name), now.get(name))}"
         if self._hub is not None:
             sent = {name: repo["branches"]["main"] for name, repo in self._hub.repos.items()}
             if sent != self._sent:
@@ -296,14 +300,13 @@ def review(kills: int, dice: random.Random) -> Tally:
     tally, acknowledged, sent = Tally(), list[str](), 0
     with tempfile.TemporaryDirectory(prefix="kills-review-") as folder:
         start(Path(folder), 200)
-        done(Path(folder), "label", "raw.jsonl", *RECORDED)
+        done(Path(folder), "label", "raw.jsonl", *RECORDED, "--alpha", "0.001")  # all but the labelled ones wait
         for _ in range(kills):
             with serving(Path(folder) / DB, "--port", "0") as server:
-                end = time.monotonic() + dice.uniform(0, 1)
-                killer = threading.Timer(max(0.0, end - time.monotonic()), server.process.kill)
+                _, state = server.sync("anna")
+                killer = threading.Timer(dice.uniform(0, 1.5), server.process.kill)
                 killer.start()
                 try:
-                    _, state = server.sync("anna")
                     while state["task"] is not None:
                         sent += 1
                         answer = says(state, "left")
@@ -357,8 +360,8 @@ def main() -> None:
             )
             total.kills, total.runs = total.kills + tally.kills, total.runs + tally.runs
             total.wrong += tally.wrong
+            for one in tally.wrong:
+                print(f"  {one}", flush=True)
     print(f"\n{total.kills} kills in {total.runs} runs, {time.monotonic() - begun:.0f} s; batches in flight: "
           f"{IN_FLIGHT} of {BATCH}; wrong: {len(total.wrong)}")  # fmt: skip
-    for one in total.wrong:
-        print(f"  {one}")
     raise SystemExit(1 if total.wrong else 0)

@@ -14,29 +14,33 @@ def settled(stage: Trials, least: int) -> None:
     """So many kills at least, and nothing wrong after any of them."""
     assert stage.tally.wrong == []
     assert stage.tally.kills >= least, "runs that were over before they could be killed show nothing"
-    # What was in flight, and what was answered while that was being written.
-    assert all(twice <= 2 * BATCH * IN_FLIGHT for twice in stage.tally.asked_twice)
+    # What was in flight, and what was answered while one write was made and rested from: five times as long as it took.
+    assert all(twice <= 6 * BATCH * IN_FLIGHT for twice in stage.tally.asked_twice)
 
 
 def test_every_step_of_writing_a_data_set_over_another() -> None:
     with trials("export") as stage:
-        steps = [point for point, what in enumerate(stage.points) if not what.startswith("sql")]
+        seen = ("os.rename", "os.remove", "os.rmdir", "curator.exchange")
+        steps = [point for point, what in enumerate(stage.points) if what.startswith(seen)]
         assert any("exchange" in stage.points[point] for point in steps)
         for point in steps:
             stage.at(point)
         settled(stage, len(steps))
 
 
-def test_judging_at_random_moments() -> None:
+def test_before_and_after_the_first_judgments_are_stored() -> None:
     with trials("served") as stage:
-        for number in range(4):
-            stage.random(random.Random(number))
+        first = next(point for point, what in enumerate(stage.points) if "INTO judgment" in what)
+        for point in (first, first + 1):
+            stage.at(point)
         settled(stage, 2)
 
 
 def test_a_run_that_replaces_all_that_another_left() -> None:
     with trials("again") as stage:
-        for point in range(4, len(stage.points), 30):
+        # Where the run is in the store, and its report not in its place yet, it is not to count as the one before.
+        report = next(point for point, what in enumerate(stage.points) if what.endswith("/report.html"))
+        for point in (*range(4, len(stage.points), 40), report):
             stage.at(point)
         settled(stage, 3)
 
