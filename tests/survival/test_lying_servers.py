@@ -397,7 +397,10 @@ def test_odd_pages_are_a_judge_or_none(server: FakeSGLang, page: str) -> None:
 def test_odd_names_are_a_judge_or_none(server: FakeSGLang, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     asked, usual = questions(1), server.pages["/model_info"]
-    for value in (5, True, [], {}, "x" * 100_000, "\0", "../../etc/passwd", "\x1b]0;owned\x07", "{{ 7 * 7 }}"):
+    values: tuple[Any, ...] = (
+        5, True, [], {}, "x" * 100_000, "\0", "../../etc/passwd", "\x1b]0;owned\x07", "{{ 7 * 7 }}",
+    )  # fmt: skip
+    for value in values:
         server.pages["/model_info"] = {**usual, name: value}
         try:
             assert_right(ask(client(server, retry_seconds=0.1), asked), asked)
@@ -470,6 +473,7 @@ def stored(db: Path) -> dict[str, int]:
     return row
 
 
+@pytest.mark.survival
 def test_a_whole_run(raw: Path, server: FakeSGLang, cli: Cli) -> None:
     """Faults that pass leave no trace, those of one prompt are recorded with their reason, a server's end it."""
     label = ("label", raw, "--judge-url", server.url, *ANY, "--retry-seconds", "0.15", "--batch", "8")
@@ -483,8 +487,11 @@ def test_a_whole_run(raw: Path, server: FakeSGLang, cli: Cli) -> None:
         assert cli(*label) == code, cli.err
         assert stored(db)["failed"] == 0
         assert "Traceback" not in cli.err
-    server.poison = fault_in
+    server.poison = lambda text: "400" if fault_in(text) else None
     server.misbehave(*SPOILT, *REFUSALS)
+    assert cli(*label, "--retry-seconds", "30") == 3, cli.err
+    assert stored(db) == {"right": all_of_them - 2 * len(LASTING), "failed": 2 * len(LASTING)}
+    server.poison = fault_in
     assert cli(*label) == 3, cli.err
     assert stored(db) == {"right": all_of_them - 2 * len(LASTING), "failed": 2 * len(LASTING)}
     assert len(cli.err.splitlines()) < 40

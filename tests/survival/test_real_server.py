@@ -1,4 +1,4 @@
-"""The only real SGLang server of a run is killed in the middle of it, and comes back: as itself, or as another judge."""
+"""The only real SGLang server of a run is killed in the middle, and comes back: as itself, or as another judge."""
 
 from __future__ import annotations
 
