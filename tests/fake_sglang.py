@@ -55,7 +55,7 @@ def equal(first: float, second: float) -> float:
 
 def logprobs(text: str, labels: int = 2) -> list[float]:
     """Log-probabilities of the labels: of the first response shown, of the second, and of both being equal."""
-    first, second = (float(value) for value in _QUALITY.findall(text)[-2:])
+    first, second = (float(value) for value in ["0", "0", *_QUALITY.findall(text)][-2:])
     gap = first - second + BIAS
     tie = equal(first, second) if labels == 3 else 0.0
     share = (1 - tie) / (1 + math.exp(-gap))
@@ -239,10 +239,10 @@ class FakeSGLang:
                 return web.json_response({"error": {"message": message}}, status=400)
         if name in {"301", "302", "303", "307", "308"}:
             return web.Response(status=int(name), headers={"Location": value})
-        if name in {"400", "401", "403", "404", "405", "413", "429", "500", "502", "503", "504"}:
+        if name.isdecimal():
             after = {"Retry-After": value} if value else {}
-            message = {"object": "error", "message": f"status {name} as told"}
-            return web.json_response(message, status=int(name), headers=after)
+            said = {"object": "error", "message": f"status {name} as told"}
+            return web.json_response(said, status=int(name), headers=after)
         if name == "echo":  # repeats what it was sent, keys and all, as a careless server does
             return web.json_response({"error": {"message": f"{dict(request.headers)}"}}, status=int(value))
         if name == "hang":
@@ -269,7 +269,7 @@ class FakeSGLang:
         return web.Response(body=data, content_type="application/json")
 
     def _written(self, text: str) -> dict[str, Any]:
-        first, second = _QUALITY.findall(text)[-2:]
+        first, second = ["0", "0", *_QUALITY.findall(text)][-2:]
         text = f" It has {first}, the other {second}. " if first != "0.13" else "   "
         finish = "length" if first == "0.77" else "stop"
         return {"text": text, "meta_info": {"finish_reason": {"type": finish}}}

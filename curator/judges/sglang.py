@@ -31,7 +31,7 @@ BATCH_RETRY_SECONDS = 5.0
 """How long a batch is tried as a whole: a server whose queue is full refuses a batch however idle it is."""
 
 CONTROL_TRIES = 5
-"""How often a server that fails on a prompt is asked one that it has answered before, to see whose fault it is."""
+"""How often a server that fails on a prompt is asked another, if it can be one that it has answered before."""
 
 
 class Ask(Protocol[Reply]):
@@ -288,9 +288,9 @@ class SGLangJudge:
 
     async def _answers_others(self, ask: Ask[Reply], url: str, start: float) -> bool:
         """Whether a server that has failed on a prompt since `start` answers others: then the prompt is at fault."""
-        answered, prompt = self._answered.get(url, (-1.0, None))
-        if answered >= start or prompt is None:
-            return prompt is not None
+        answered, prompt = self._answered.get(url) or (-1.0, self._prompter.prompt(SAMPLE))
+        if answered >= start:
+            return True
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception(lambda error: isinstance(error, Transient)),
