@@ -97,11 +97,17 @@ def test_a_newer_store_is_refused_and_left_as_it_is(db: Path, run: Forks) -> Non
 
 def test_what_is_no_store_is_named_for_what_it_is(db: Path, run: Forks, made: Path) -> None:
     other = db.with_name("other")
+
+    def of_another_program() -> None:
+        database = sqlite3.connect(other)
+        database.execute("CREATE TABLE x (a)")
+        database.close()
+
     for write, words in (
         (other.touch, "is empty: move it away"),
         (lambda: other.write_text("hello " * 5_000), "is no DuckDB file"),
-        (lambda: sqlite3.connect(other).execute("CREATE TABLE x (a)").connection.close(), "is no DuckDB file"),
-        (lambda: shutil.copy(next((made / "dataset" / "data").iterdir()), other), "is no DuckDB file"),
+        (of_another_program, "is no DuckDB file"),
+        (lambda: other.write_bytes(next((made / "dataset" / "data").iterdir()).read_bytes()), "is no DuckDB file"),
         (lambda: other.write_bytes(db.read_bytes()[:12] + b"\x07" + db.read_bytes()[13:]), "cannot be opened"),
     ):
         other.unlink(missing_ok=True)
