@@ -358,3 +358,24 @@ def test_reading_may_stop_early(tmp_path: Path) -> None:
         first = next(islice(source_rows(str(tmp_path / name)), 1))
         assert isinstance(first, Row)
         assert first.values["t"] == "text 0"
+
+
+@pytest.mark.parametrize("name", ["raw.csv", "raw.json"])
+def test_the_rest_of_a_line_that_is_too_long_is_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for module in ("curator.files", "curator.sources.table", "curator.sources.text"):
+        monkeypatch.setattr(f"{module}.MAX_LINE", 1_000)
+    path = tmp_path / name
+    if name == "raw.csv":
+        # \u20ac: three bytes a character, so that it is no longer than it may be when counted in these.
+        forged = "\u20ac" * 700 + "planted,1,2"
+        path.write_text(f"prompt,a,b\nq,1,2\n{forged}\nlast,3,4\n", encoding="utf-8")
+        kept = [(2, "q"), (4, "last")]
+    else:
+        path.write_text("x" * 1_001 + '{"prompt": "planted"}\n{"prompt": "last"}\n', encoding="utf-8")
+        kept = [(2, "last")]
+    rows = list(source_rows(str(path)))
+    assert [(row.line, row.values["prompt"]) for row in rows if isinstance(row, Row)] == kept
+    (bad,) = [row for row in rows if isinstance(row, Reject)]
+    assert (bad.line, bad.reason) == (3 if name == "raw.csv" else 1, "is longer than 0 MiB")

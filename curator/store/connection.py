@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -104,7 +104,7 @@ class Store:
 
     @contextmanager
     def _expected(self) -> Iterator[None]:
-        """Turn what can go wrong on a small or full machine, or with a damaged file, and Ctrl-C, into errors of ours."""
+        """Turn what can go wrong on a small or full machine, with a damaged file, and Ctrl-C, into errors."""
         try:
             yield
         except (duckdb.Error, OSError) as error:  # OSError: as its Arrow reader says it
@@ -189,7 +189,8 @@ class Store:
         try:
             yield
         finally:
-            with self._busy:
+            # In a transaction that has failed nothing can be done: the failure is what is to be heard of.
+            with self._busy, suppress(duckdb.TransactionException):
                 self._db.unregister("incoming")
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Runs commands in processes of their own that cost no start: what kills, fills or limits one of them harms no other."""
+"""Runs commands in processes of their own that cost no start: what kills or limits one of them harms no other."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def counted(done: Done, out: Path) -> tuple[int, int, int, int]:
 
 OPENED = b'{"id": "long", "prompt": "' + b"x" * 100
 
-SIZES = [200 * 2**20, pytest.param(2**31, marks=pytest.mark.survival)]
+SIZES = [50 * 2**20, pytest.param(2**31, marks=pytest.mark.survival)]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -122,7 +122,7 @@ def test_so_it_is_in_a_log_of_judgments_and_among_labels(run: Forks, tmp_path: P
     assert done.peak < MOST
 
 
-@pytest.mark.parametrize("count", [100_000, pytest.param(1_000_000, marks=pytest.mark.survival)])
+@pytest.mark.parametrize("count", [10_000, pytest.param(300_000, marks=pytest.mark.survival)])
 @pytest.mark.parametrize("line", [b"\n", b"{}\n", b"1\n", b"x,y\n"], ids=["blank", "object", "number", "cells"])
 def test_millions_of_short_lines_are_as_many_rejects(
     run: Forks, tmp_path: Path, log: Path, line: bytes, count: int
@@ -168,7 +168,9 @@ def test_standard_input_without_end_is_stopped_at_a_limit_and_is_one_reject(
     assert done.peak < MOST
 
 
-@pytest.mark.parametrize("what", ["grows", "is cut", "is replaced"])
+@pytest.mark.parametrize(
+    "what", ["grows", *(pytest.param(what, marks=pytest.mark.survival) for what in ("is cut", "is replaced"))]
+)
 def test_a_file_that_changes_while_it_is_read_is_read_again_by_the_next_run(
     run: Forks, tmp_path: Path, log: Path, what: str
 ) -> None:

@@ -1,0 +1,268 @@
+"""A store that is not what it should be: of another version, damaged, not one at all, or somebody else's for now."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from curator.errors import StoreError
+from curator.store import connection, open_store
+from tests.conftest import judgments, pairs, write_rows
+from tests.survival.forks import ROOT, Done, Forks
+
+PAIRS = 120
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Forks]:
+    with Forks() as forks:
+        yield forks
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, run: Forks) -> Path:
+    """The folder of a run, with 60 labels of its own."""
+    folder = tmp_path_factory.mktemp("made")
+    write_rows(folder / "raw.jsonl", pairs(PAIRS, 60))
+    write_rows(folder / "log.jsonl", judgments(PAIRS))
+    done = run("label", folder / "raw.jsonl", "--judgments", folder / "log.jsonl", "--out", folder)
+    assert done.code == 0, done
+    return folder
+
+
+@pytest.fixture
+def db(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(made / "curator.duckdb", tmp_path / "s.duckdb"))
+
+
+def tables(path: Path) -> dict[str, list[dict[str, object]]]:
+    with open_store(path) as store:
+        names = [name for (name,) in store.rows("SELECT table_name FROM duckdb_tables() ORDER BY ALL")]
+        return {
+            name: store.arrow(f"SELECT * FROM {name} ORDER BY ALL").to_pylist() for name in names if name != "migration"
+        }
+
+
+def refused(done: Done, path: Path, *words: str) -> None:
+    assert (done.code, "Traceback" in done.err) == (1, False), done
+    assert str(path) in done.said
+    for word in words:
+        assert word in done.said
+
+
+def test_a_store_of_the_version_before_is_brought_up_and_keeps_every_row(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tables(db)
+    steps = ("ALTER TABLE setting ADD COLUMN why VARCHAR", "CREATE TABLE later AS SELECT pair_id FROM pair")
+    monkeypatch.setattr(connection, "MIGRATIONS", (*connection.MIGRATIONS, *steps))
+    with pytest.raises(StoreError, match=f"older schema; run `curator status --db {db}` once"):
+        open_store(db, read_only=True)
+    after = tables(db)
+    assert len(after.pop("later")) == PAIRS
+    assert [{**row, "why": 1} for row in before.pop("setting")] == [{**row, "why": 1} for row in after.pop("setting")]
+    assert after == before
+    with open_store(db, read_only=True) as store:
+        assert store.rows("SELECT number FROM migration") == [(number,) for number in range(1, len(steps) + 2)]
+
+
+def test_a_step_that_fails_leaves_the_version_before(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, known = tables(db), connection.MIGRATIONS
+    step = "CREATE TABLE later (x INT); DELETE FROM judgment; SELECT error('the disk is gone')"
+    monkeypatch.setattr(connection, "MIGRATIONS", (*known, step))
+    with pytest.raises(Exception, match="the disk is gone"):
+        open_store(db)
+    monkeypatch.setattr(connection, "MIGRATIONS", known)
+    assert tables(db) == before
+
+
+def test_a_newer_store_is_refused_and_left_as_it_is(db: Path, run: Forks) -> None:
+    with open_store(db) as store:
+        store.rows("INSERT INTO migration (number) VALUES (7)")
+    before = db.read_bytes()
+    for command in (("status", "--db", db), ("sql", "SELECT 1", "--db", db), ("hygiene", "--db", db)):
+        refused(run(*command), db, "was written by a newer curator (schema 7", "upgrade it")
+    assert db.read_bytes() == before
+    assert not db.with_name("s.duckdb.wal").exists()
+
+
+def test_what_is_no_store_is_named_for_what_it_is(db: Path, run: Forks, made: Path) -> None:
+    other = db.with_name("other")
+
+    def of_another_program() -> None:
+        database = sqlite3.connect(other)
+        database.execute("CREATE TABLE x (a)")
+        database.close()
+
+    for write, words in (
+        (other.touch, "is empty: move it away"),
+        (lambda: other.write_text("hello " * 5_000), "is no DuckDB file"),
+        (of_another_program, "is no DuckDB file"),
+        (lambda: other.write_bytes(next((made / "dataset" / "data").iterdir()).read_bytes()), "is no DuckDB file"),
+        (lambda: other.write_bytes(db.read_bytes()[:12] + b"\x07" + db.read_bytes()[13:]), "cannot be opened"),
+    ):
+        other.unlink(missing_ok=True)
+        write()
+        content = other.read_bytes()
+        label = (
+            "label",
+            made / "raw.jsonl",
+            "--judgments",
+            made / "log.jsonl",
+            "--out",
+            db.parent / "o",
+            "--db",
+            other,
+        )
+        for command in (("status", "--db", other), label):
+            refused(run(*command), other, words)
+        assert other.read_bytes() == content
+
+
+COMMANDS = ("status", "export", "calibrate")
+
+
+def attacked(content: bytes, run: Forks, db: Path) -> list[int]:
+    """What commands make of a damaged store: an answer, or a message that says so and what to do."""
+    codes = []
+    for name in COMMANDS:
+        db.write_bytes(content)
+        db.with_name("s.duckdb.wal").unlink(missing_ok=True)
+        out = ("--out", db.parent / "x") if name == "export" else ()
+        done = run(name, "--db", db, *out)
+        if done.code not in {0, 4}:
+            refused(done, db, "the store is damaged; what is whole of it can be saved")
+        codes.append(done.code)
+    return codes
+
+
+@pytest.mark.parametrize("count", [1, pytest.param(50, marks=pytest.mark.survival)])
+def test_a_store_that_is_cut_off_is_damaged(count: int, run: Forks, db: Path) -> None:
+    content, rng = db.read_bytes(), random.Random(1)
+    for _ in range(count):
+        codes = attacked(content[: rng.randrange(4_096, len(content) - 300_000)], run, db)
+        assert set(codes) == {1}
+
+
+@pytest.mark.parametrize("count", [3, pytest.param(200, marks=pytest.mark.survival)])
+def test_a_store_with_a_flipped_bit_is_damaged_or_as_it_was(count: int, run: Forks, db: Path) -> None:
+    content, rng = db.read_bytes(), random.Random(2)
+    said = 0
+    for _ in range(count):
+        damaged = bytearray(content)
+        damaged[rng.randrange(13, len(content))] ^= 1 << rng.randrange(8)
+        said += 1 in attacked(bytes(damaged), run, db)
+    assert said > 0, "most of it is read"
+
+
+UNFINISHED = """
+import os, sys
+from pathlib import Path
+from curator.store import open_store
+store = open_store(Path(sys.argv[1]))
+store.set("x", "y" * 20_000)
+store.rows("INSERT INTO setting SELECT i::TEXT, i::TEXT FROM range(2_000) t(i)")
+os._exit(0)
+"""
+
+
+def test_changes_that_are_not_in_the_file_yet(run: Forks, db: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", UNFINISHED, str(db)], check=True, cwd=ROOT)
+    wal = db.with_name("s.duckdb.wal")
+    store, changes = db.read_bytes(), wal.read_bytes()
+
+    def settings(log: bytes) -> Done:
+        db.write_bytes(store)
+        wal.write_bytes(log)
+        return run("sql", "SELECT count(*) AS n FROM setting", "--db", db, "--json")
+
+    known = json.loads(settings(changes).out)["n"]
+    assert known > 2_000
+    for place in (200, len(changes) // 2, len(changes) - 100):
+        damaged = bytearray(changes)
+        damaged[place] ^= 4
+        refused(settings(bytes(damaged)), db, "in the file .wal beside it are damaged", "move that file away")
+    cut = settings(changes[:-50])  # as after a crash: what was not committed is not there
+    assert json.loads(cut.out)["n"] == known - 2_000
+    with open_store(tmp_path / "another.duckdb"):
+        pass
+    db.write_bytes((tmp_path / "another.duckdb").read_bytes())
+    wal.write_bytes(changes)
+    refused(run("status", "--db", db), db, "of another store", "move that file away")
+    wal.rename(tmp_path / "away")
+    assert run("status", "--db", db).code == 0
+
+
+SAVED_JUDGMENTS = """SELECT pair_id AS id, name AS judge, pair_order AS "order", logprob_a, logprob_b, logprob_tie
+FROM judgment JOIN judge USING (judge_id) WHERE status = 'ok'"""
+
+
+@pytest.mark.survival
+def test_judgments_are_saved_from_a_store_whose_labels_are_damaged(
+    run: Forks, db: Path, made: Path, tmp_path: Path
+) -> None:
+    content, rng = db.read_bytes(), random.Random(3)
+    for _ in range(200):
+        damaged = bytearray(content)
+        damaged[rng.randrange(12_288, len(content))] ^= 1
+        db.write_bytes(damaged)
+        if run("export", "--db", db, "--out", tmp_path / "x").code == 1:
+            saved = run("sql", SAVED_JUDGMENTS, "--db", db, "--json")
+            if saved.code == 0:
+                break
+    else:
+        pytest.fail("no damage left the judgments whole")
+    log = tmp_path / "saved.jsonl"
+    log.write_text(saved.out)
+    done = run("label", made / "raw.jsonl", "--judgments", log, "--out", tmp_path / "new", "--json")
+    result, before = json.loads(done.out), json.loads((made / "run.json").read_bytes())
+    assert result["judgments"] == before["judgments"]
+    assert (result["accepted"], result["threshold"]) == (before["accepted"], before["threshold"])
+
+
+@pytest.mark.parametrize("name", ["d\"q' ;--", "n\nl\u00e9\u202e", "%s{0}[x]*$HOME", "md:x"])
+def test_a_store_lies_under_any_name(name: str, run: Forks, made: Path, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    path = Path(shutil.copy(made / "curator.duckdb", tmp_path / name / f"{name}.duckdb"))
+    done = run("sql", "SELECT count(*) AS n FROM pair", "--db", f"{name}/{name}.duckdb", "--json", folder=tmp_path)
+    assert (done.code, done.out) == (0, f'{{"n":{PAIRS}}}\n'), done
+    assert run("calibrate", "--db", path).code == 0
+    assert sorted(one.name for one in path.parent.iterdir()) == [path.name]
+
+
+def test_a_name_that_duckdb_reads_otherwise_is_refused(run: Forks, made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "what?x=1"
+    refused(run("label", made / "raw.jsonl", "--judgments", made / "log.jsonl", "--out", out), out, "question mark")
+
+
+@pytest.mark.parametrize("command", ["label", "import", "export", "sql"])
+def test_beside_a_writer_a_command_is_told_who_it_is(command: str, run: Forks, made: Path, db: Path) -> None:
+    arguments = {
+        "label": (made / "raw.jsonl", "--judgments", made / "log.jsonl", "--out", db.parent / "o"),
+        "import": (made / "queue.jsonl",),
+        "export": ("--out", db.parent / "x"),
+        "sql": ("SELECT 1",),
+    }[command]
+    with open_store(db):
+        done = run(command, *arguments, "--db", db)
+    refused(done, db, f"is in use by process {os.getpid()}", "a store has one writer")
+    assert run(command, *arguments, "--db", db).code in {0, 1}
+
+
+def test_a_store_that_was_never_finished_being_made_is_not_there(run: Forks, made: Path, tmp_path: Path) -> None:
+    code = "import os, duckdb; duckdb.connect = lambda *a, **k: os._exit(9)\n" + UNFINISHED
+    path = tmp_path / "s.duckdb"
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False, cwd=ROOT).returncode == 9
+    assert not path.exists()
+    label = ("label", made / "raw.jsonl", "--judgments", made / "log.jsonl", "--out", tmp_path, "--db", path)
+    assert run(*label).code == 0
+    assert [one.name for one in tmp_path.iterdir() if "spill" in one.name] == []
