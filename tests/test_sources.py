@@ -358,3 +358,20 @@ def test_reading_may_stop_early(tmp_path: Path) -> None:
         first = next(islice(source_rows(str(tmp_path / name)), 1))
         assert isinstance(first, Row)
         assert first.values["t"] == "text 0"
+
+
+def test_a_value_that_the_file_holds_once_does_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curator.sources.arrow._REPEATED", 16 * 2**20)
+    large = pa.array(["x" * 2**20])
+    repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), large)
+    pq.write_table(pa.table({"prompt": repeated, "n": list(range(200))}), tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").stat().st_size < 2**17
+    before, most, numbers = pa.total_allocated_bytes(), 0, []
+    for row in source_rows(str(tmp_path / "a.parquet")):
+        assert isinstance(row, Row)
+        numbers.append(row.values["n"])
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert numbers == list(range(200))
+    assert most < 80 * 2**20  # 200 MiB, were they 200 values
