@@ -379,3 +379,21 @@ def test_the_rest_of_a_line_that_is_too_long_is_no_row(
     assert [(row.line, row.values["prompt"]) for row in rows if isinstance(row, Row)] == kept
     (bad,) = [row for row in rows if isinstance(row, Reject)]
     assert (bad.line, bad.reason) == (3 if name == "raw.csv" else 1, "is longer than 0 MiB")
+
+
+def test_a_value_that_the_file_holds_once_does_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curator.sources.arrow._REPEATED", 16 * 2**20)
+    large = pa.array(["x" * 2**20])
+    repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), large)
+    table = pa.table({"prompt": repeated, "n": list(range(200))})
+    pq.write_table(table, tmp_path / "a.parquet", store_schema=False)  # or it is known for a dictionary when read
+    assert (tmp_path / "a.parquet").stat().st_size < 2**17
+    before, most, numbers = pa.total_allocated_bytes(), 0, []
+    for row in source_rows(str(tmp_path / "a.parquet")):
+        assert isinstance(row, Row)
+        numbers.append(row.values["n"])
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert numbers == list(range(200))
+    assert most < 80 * 2**20  # 200 MiB, were they 200 values

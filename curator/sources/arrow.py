@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from curator.files import MAX_LINE, Meter, Reject, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 PARQUET = b"PAR1"
 ARROW_FILE = b"ARROW1"
@@ -30,8 +32,8 @@ _BATCH = 16 * 2**20
 """Bytes, by the file's own account, that become Python objects at once."""
 
 
-_DICTIONARY = 4 * 2**20
-"""Bytes of a larger dictionary than those who mean well write, which is one of 1 MiB at most."""
+_REPEATED = 512 * 2**20
+"""Bytes of a batch whose rows all have the largest value there may be in the dictionaries of its columns."""
 
 
 class TableReject(Reject):
@@ -60,26 +62,14 @@ def parquet_rows(path: str, meter: Meter | None = None) -> Iterator[Row | Reject
     with _damaged("Parquet", path), pq.ParquetFile(path, buffer_size=2**20) as file:
         about = file.metadata
         groups = [about.row_group(place) for place in range(about.num_row_groups)]
-        widest = max(map(_width, groups), default=1.0)
+        widest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1.0)
+        # What the file counts once may stand in every row: each batch holds it as often as it has rows.
+        widest = max(widest, max((_repeated(path, group) for group in groups), default=0) * _BATCH / _REPEATED)
         if meter is not None:
             meter.watch(lambda: size * done // max(about.num_rows, 1))
         for row in table_rows(path, file.schema_arrow, file.iter_batches(_rows_at_once(widest))):
             yield row
             done = row.line
-
-
-def _width(group: Any) -> float:
-    """Bytes of a row of a group: of all on average, but for a dictionary so large that each row may be all of it."""
-    found = 0.0
-    for place in range(group.num_columns):
-        column = group.column(place)
-        size = column.total_uncompressed_size
-        found += size / max(group.num_rows, 1)
-        if column.has_dictionary_page:
-            packed = column.data_page_offset - column.dictionary_page_offset
-            held = min(size, packed * size / max(column.total_compressed_size, 1))
-            found += held if held > _DICTIONARY else 0
-    return found
 
 
 def arrow_rows(file: IO[bytes], name: str, start: bytes) -> Iterator[Row | Reject]:
@@ -174,6 +164,24 @@ def _without_nanoseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
         fields.append(field.with_type(kind))
     schema = pa.schema(fields)
     return batch if schema.equals(batch.schema) else batch.cast(schema, safe=False)
+
+
+def _repeated(path: str, group: pq.RowGroupMetaData) -> int:
+    """Bytes of the dictionaries of a row group's columns, of which a row may hold all.
+
+    Arrow does not tell. They stand at the beginning of each dictionary, behind a field of one byte: two numbers of
+    Thrift's compact protocol, each behind the byte 0x15 that says so, of which the second is meant.
+    """
+    columns = [group.column(place) for place in range(group.num_columns)]
+    starts = [column.dictionary_page_offset for column in columns if column.physical_type == "BYTE_ARRAY"]
+    size = 0
+    with Path(path).open("rb") as file:
+        for start in filter(None, starts):
+            file.seek(start)
+            head = re.match(rb"\x15[\x80-\xff]*[\0-\x7f]\x15([\x80-\xff]{0,4}[\0-\x7f])", file.read(16))
+            if head is not None:
+                size += sum((byte & 0x7F) << (7 * place) for place, byte in enumerate(head[1])) // 2
+    return size
 
 
 def _rows_at_once(width: float) -> int:

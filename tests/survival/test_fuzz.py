@@ -41,7 +41,7 @@ def test_files_to_begin_with_and_small_changes_to_them(target: str) -> None:
 @pytest.mark.parametrize("target", sorted(TARGETS.keys() - {"ingests", "conditions"}))
 def test_many_changes(target: str) -> None:
     dice, files = random.Random(f"{target} 8"), seeds(target)
-    end = process_time() + 4
+    end = process_time() + 2.5
     while process_time() < end:
         TARGETS[target](changed(dice.choice(files), dice))
 
