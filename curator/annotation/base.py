@@ -48,7 +48,7 @@ class Task:
         """A task from its line of queue.jsonl, as the store makes it."""
         values = orjson.loads(line)
         named = (values.get(name) for name in ("pair_id", "prompt", "left", "right", "judge"))
-        return cls(*named, signs=values.get("signs", ()))
+        return cls(*named, values.get("signs", ()))
 
 
 @dataclass(frozen=True, slots=True)
