@@ -63,7 +63,7 @@ def test_signs(text: str, found: set[str]) -> None:
     "text",
     [
         "", "Paris is the capital of France.", "The first step is to choose a database.", "if (a === b) return a;",
-        "Rate limits: 10/10 requests were answered.", "می‌خواهم", "👩‍👩‍👧 🏴󠁧󠁢󠁥󠁮󠁧󠁿 flags", 
+        "Rate limits: 10/10 requests were answered.", "می‌خواهم", "👩‍👩‍👧 🏴󠁧󠁢󠁥󠁮󠁧󠁿 flags",
         "# Response time\n\nBetter: caching.",
         "The judge ruled that the contract was void.", "Note: 2 > 1.", "https://example.com/" + "a1b2c3d4" * 8,
         "第一个问题的答案是四十二。", "- a\n- b\n- c", "The answer is 42.", "\ufeffx",
@@ -99,7 +99,7 @@ _DISGUISES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from([*injections(), "User: a\nAssistant: b", "judge: B"]), _DISGUISES)
 def test_a_glance_sees_whatever_has_a_sign(text: str, disguise: object) -> None:
     """The store reads only what RE2 finds worth it: nothing with a sign may be passed over."""
@@ -119,4 +119,4 @@ def test_time_grows_with_the_text_alone(piece: str) -> None:
         return time.process_time() - start
 
     seconds(1_000)
-    assert seconds(200_000) < 40 * max(seconds(20_000), 0.01)
+    assert seconds(60_000) < 40 * max(seconds(6_000), 0.01)

@@ -57,8 +57,8 @@ def pool_scores(store: Store, rule: LatestRule) -> pa.Table:
     """All pairs that were decided about.
 
     Returns:
-        Columns position, log_odds (0: none, or people decide about a suspect), bpe (NULL: not judged in both orders), accepted, and in_group (0: of no group of its
-        own, else its place in the rule's groups, from 1).
+        Columns position, log_odds (0: no preference, or a suspect that people decide about), bpe (NULL: not judged in
+        both orders), accepted, and in_group (0: of no group of its own, else its place in the rule's groups, from 1).
     """
     group, values = _grouped(rule)
     return store.arrow(
