@@ -287,9 +287,9 @@ def shorten(question: Question, fits: Callable[[Question], bool]) -> Question | 
 
 
 _CONTROL = re.compile(
-    r"<\|[^<>|\s]{1,40}\|>|<[｜][^<>]{1,40}[｜]>|\[\|[^\[\]|\s]{1,40}\|\]"
+    r"[<＜]\|[^<>|\s]{1,40}\|[>＞]|[<＜][｜][^<>]{1,40}[｜][>＞]|\[\|[^\[\]|\s]{1,40}\|\]"
     r"|\[/?[A-Z]+(?:_[A-Z]+)*\]|<</?SYS>>|</?s>|\[[a-z]?MASK\]|<[se]op>"
-    r"|<(?:start|end)_of_\w{1,20}>|<(?:bos|eos|pad|unk)>|</?think>|</?tool_\w{1,20}>"
+    r"|<(?:start|end)_of_\w{1,20}>|<(?:bos|eos|pad|unk)>|<[A-Z]{2,8}_TOKEN>|>>[A-Z]+<<|</?think>|</?tool_\w{1,20}>"
     r"|<(?:extra_id|SPECIAL|unused|reserved)_?\d{1,4}>|<seed:\w{1,40}>"
 )
 
