@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
@@ -134,8 +135,45 @@ class Template:
         sources = [self.text] if self.kind is Kind.COMPLETION else [self.system, self.user]
         return [_ENVIRONMENT.from_string(source) for source in sources]
 
+    @cached_property
+    def _frame(self) -> tuple[str, ...]:
+        """How the lines of the template begin that stand around the texts, as `_outline` has them."""
+        source = self.text if self.kind is Kind.COMPLETION else self.user
+        starts = (re.split(r"\{[{%#]", line, maxsplit=1)[0] for line in source.splitlines())
+        outlines = {_outline(start) for start in starts}
+        # Of a line between signs, those behind it need not be there.
+        return tuple({one if one[0].isalnum() else one.rstrip(one[0]) for one in outlines if len(one) > 2})
+
+    @cached_property
+    def _firsts(self) -> frozenset[str]:
+        return frozenset(outline[0] for outline in self._frame)
+
+    @cached_property
+    def _leads(self) -> frozenset[str]:
+        return frozenset(outline[:2] for outline in self._frame)
+
+    def _quoted(self, text: str) -> str:
+        """A text whose lines that begin like one of the frame stand behind "> "; any other is given back as it is."""
+        if not self._frame:
+            return text
+        lines = text.splitlines(keepends=True)
+        forged = [
+            place
+            for place, line in enumerate(lines)
+            if (start := line[:_FRAME_LINE].lstrip(_BLANK))
+            and (not (lead := start[:2]).isalnum() or lead.lower() in self._leads or not lead.isascii())
+            and (lead[0].lower() in self._firsts or not lead[0].isascii())
+            and _outline(start).startswith(self._frame)
+        ]
+        for place in forged:
+            lines[place] = f"> {lines[place]}"
+        return "".join(lines) if forged else text
+
     def render(self, question: Question, change: Callable[[str], str] | None = None) -> list[Message]:
         """The judge's messages; a completion template gives one message, whose text is sent as it is.
+
+        Lines of the question that read like one of the template's own are quoted: a response that ends itself and
+        goes on as the other one stays one response.
 
         Args:
             change: what is done to every text that is not the template's own: those of the question and the criteria.
@@ -143,8 +181,8 @@ class Template:
         Raises:
             RecipeError: the template uses a name that does not exist.
         """
-        if change is not None:
-            question = question.map(change)
+        quoted = self._quoted
+        question = question.map(quoted if change is None else lambda text: change(quoted(text)))
         turns = [{"role": one.role, "content": _shown(one)} for one in question.conversation]
         variables = {"conversation": turns, "first": question.first, "second": question.second}
         if self.rubric is not None:
@@ -159,6 +197,23 @@ class Template:
         if self.kind is Kind.COMPLETION:
             return [Message("completion", texts[0])]
         return [Message(role, text) for role, text in zip(("system", "user"), texts, strict=True) if text]
+
+
+_FRAME_LINE = 400
+"""Characters of a line by which it is told whether it reads like one of the frame."""
+
+_BLANK = " \t\u00a0\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff\u180e"
+_NO_BLANKS = dict.fromkeys(map(ord, _BLANK))
+
+
+def _outline(line: str) -> str:
+    """A line as a judge may read it: without case, white space and what nobody sees, repeated signs as one.
+
+    >>> _outline("==  End of\u200b Response A ==="), _outline("＝＝＝ end of response a")
+    ('=endofresponsea=', '=endofresponsea')
+    """
+    plain = unicodedata.normalize("NFKC", line).casefold().translate(_NO_BLANKS)
+    return re.sub(r"([^\w])\1+", r"\1", re.sub(r"\s+", "", plain))
 
 
 def _shown(one: Message) -> str:
@@ -255,9 +310,9 @@ def shorten(question: Question, fits: Callable[[Question], bool]) -> Question | 
 
 
 _CONTROL = re.compile(
-    r"<\|[^<>|\s]{1,40}\|>|<[｜][^<>]{1,40}[｜]>|\[\|[^\[\]|\s]{1,40}\|\]"
+    r"[<＜]\|[^<>|\s]{1,40}\|[>＞]|[<＜][｜][^<>]{1,40}[｜][>＞]|\[\|[^\[\]|\s]{1,40}\|\]"
     r"|\[/?[A-Z]+(?:_[A-Z]+)*\]|<</?SYS>>|</?s>|\[[a-z]?MASK\]|<[se]op>"
-    r"|<(?:start|end)_of_\w{1,20}>|<(?:bos|eos|pad|unk)>|</?think>|</?tool_\w{1,20}>"
+    r"|<(?:start|end)_of_\w{1,20}>|<(?:bos|eos|pad|unk)>|<[A-Z]{2,8}_TOKEN>|>>[A-Z]+<<|</?think>|</?tool_\w{1,20}>"
     r"|<(?:extra_id|SPECIAL|unused|reserved)_?\d{1,4}>|<seed:\w{1,40}>"
 )
 

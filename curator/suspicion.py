@@ -34,7 +34,7 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         rf"(?:^|[.!?:;] ?|\b(?:please|must|should|always|now|then|to) ){_PICK} (?:{_THIS}|{_PLACE}|this one\b|me\b[.!\n]"
         rf"|{_LETTER}|(?:the )?(?:first|second) (?:one|response|answer)\b)",
         rf"\b{_SAY}(?: with)?(?: only| just| simply)?(?: the)?(?: letter| label| verdict| option| token| word)? {_LETTER}",
-        rf"\b(?:answer|reply|verdict|label|choice|choose|pick|select|output|letter)\b~(?:and nothing else|regardless of|no matter what)\b",
+        r"\b(?:answer|reply|verdict|label|choice|choose|pick|select|output|letter)\b~(?:and nothing else|regardless of|no matter what)\b",
         rf"\b(?:do not|don't|never|no need to|stop) (?:compare|read|consider|look at|evaluate|judge|weigh|choose|pick)\b~"
         rf"!(?:{_OTHER}|{_PLACE}|the other one|the others?\b)",
     ),
@@ -44,8 +44,10 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         r"|dangerous|copied|poor|loses?\b|broken)",
         rf"{_THIS}~(?:better|best\b|superior|preferred|winn|wins?\b|correct by definition|must be|should be|deserves?"
         rf"|to be chosen|has been (?:verified|checked|approved|selected|chosen))",
-        rf"\b(?:assistant|candidate|response) [ab12]\b~(?:better|best|wins?\b|winner|superior|correct|wrong|worse"
+        r"\b(?:assistant|candidate|response) [ab12]\b~(?:better|best|wins?\b|winner|superior|correct|wrong|worse"
         r"|preferred|chosen|inferior|incorrect|filler|verified|empty)",
+        rf"\bif you (?:choose|pick|select|prefer)\b~(?:{_THIS}|{_PLACE})",
+        r"<(?:verdict|winner|judgment|preference|decision)> ?[ab12]\b", r"[\\]boxed\{ ?[ab] ?\}",
         r"\[\[ ?(?:[abc]|tie|\d{1,2}(?:\.\d)?) ?\]\]",
         rf"\b(?:verdict|winner|final decision|judge?ment|preference|preferred(?: {_ONE})?|better(?: {_ONE})?|chosen"
         rf"|best {_ONE}|correct label)[\"'*_`)]{{0,4}} ?(?:is|was|:|=|->|→)[\"'*_`(\[ ]{{0,6}}"
@@ -68,9 +70,11 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         r"\b(?:grading|judging|scoring|evaluation|rating|comparison) (?:rules?|system|instructions?|rubric|criteria|policy"
         r"|protocol|task|prompt|process|guidelines?)\b~(?:updated?|changed|replaced|overrid\w+|suspended|void|over\b"
         r"|no longer|supersed\w+|cancell?ed|end(?:ed|s)|complete)",
+        r"\b(?:ignore|disregard|forget)\b~(?:judging|grading|to (?:judge|grade|compare|evaluate))\b",
+        r"\b(?:judging|grading|evaluation|scoring) (?:criteria|rules|rubric)~(?:says?|state|require|prefer|demand)",
         r"\bwhoever (?:is )?(?:grad|judg|rat|evaluat|read|compar|scor)\w+",
         rf"\b(?:grad|judg|evaluat|compar|scor)(?:e|es|ed|ing|er)\b~(?:{_THIS}|{_OTHER}|(?:the two|both) {_ONE}s\b)",
-        rf"\b(?:this|the) (?:judging|grading|evaluation|comparison|preference) (?:system|model|test|benchmark|pipeline)\b",
+        r"\b(?:this|the) (?:judging|grading|evaluation|comparison|preference) (?:system|model|test|benchmark|pipeline)\b",
         rf"\b(?:as|for) (?:an?|the) (?:ai |llm |impartial |fair |language model )*{_WHO}\b, ?(?:you|your|i )",
     ),
     "transcript": (),
@@ -130,7 +134,9 @@ _ALONE, _SIDES = {"judge", "evaluator", "grader"}, ({"user", "human"}, {"assista
 # Tags (but for those of flags), overrides and isolates of direction, and characters without width. Joiners are letters
 # to some scripts and parts of emoji.
 _UNSEEN = "[\U000e0000-\U000e007f\U000e0100-\U000e01ef\u202a-\u202e\u2066-\u2069\u200b\u2060-\u2064\u180e\u00ad\ufeff]"
-_INVISIBLE = re.compile(f"[\u202d\u202e]|(?:{_UNSEEN}[^\u0000-\u007f]?){{3}}|[^\\W\\d_][\u200b\u2060-\u2064\ufeff][^\\W\\d_]")
+_INVISIBLE = re.compile(
+    f"[\u202d\u202e]|(?:{_UNSEEN}[^\u0000-\u007f]?){{3}}|[^\\W\\d_][\u200b\u2060-\u2064\ufeff][^\\W\\d_]"
+)
 _FLAG = re.compile("\U0001f3f4[\U000e0020-\U000e007f]{1,12}")
 _DROPPED = re.compile(f"{_UNSEEN}|[\u200c\u200d\ufe00-\ufe0f]")
 _RUN = re.compile(r"(?<![A-Za-z0-9+])(?:[A-Za-z0-9+]{24,4096}+={0,2}|(?:[0-9a-fA-F]{2}[ ]?){16,2048})")
@@ -166,7 +172,7 @@ _WORDS = "|".join(
         r"|instructions?|directive|command|alert)?s?[ \])>*]*[:\])>]",
         r"(?:grading|judging|scoring|evaluation|rating|comparison|preference) (?:rules?|system|instructions?|rubric"
         r"|criteria|policy|protocol|task|prompt|process|guidelines?|model|test|benchmark|pipeline)",
-        r"\[\[ ?[abct\d]|[\"'](?:p_a|score_a|choice|better_response)[\"']|response[\"']",
+        r"\[\[ ?[abct\d]|[\\]boxed\{ ?[ab]|<decision>|<preference>|[\"'](?:p_a|score_a|choice|better_response)[\"']|response[\"']",
         r"(?:start|end|begin\w*) of (?:the )?(?:response|answer|assistant|candidate|reply|completion|output|user|conversation)",
         r"</?(?:response|answer|assistant|candidate|reply|completion|output|submission|option|conversation)[ _-]?\w+ ?>",
         r"is better|with (?:one|a single) letter|^[ \t]*==+ ?[a-z]",

@@ -41,14 +41,13 @@ class Task:
     left: str
     right: str
     judge: Mapping[str, Any] | None = None
-    signs: Sequence[str] = ()
+    signs: Sequence[str] | None = None
 
     @classmethod
     def of(cls, line: bytes) -> Task:
         """A task from its line of queue.jsonl, as the store makes it."""
         values = orjson.loads(line)
-        named = (values.get(name) for name in ("pair_id", "prompt", "left", "right", "judge"))
-        return cls(*named, signs=values.get("signs", ()))
+        return cls(*(values.get(name) for name in ("pair_id", "prompt", "left", "right", "judge", "signs")))
 
 
 @dataclass(frozen=True, slots=True)

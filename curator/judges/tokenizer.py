@@ -253,12 +253,22 @@ _PLACEHOLDER = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
 
 def _without(model: dict[str, Any], number: Mapping[str, int]) -> dict[str, Any]:
     """The model without pieces that are control strings: text would be read as control by way of its vocabulary."""
+
+    def name(text: str) -> str:
+        return f"{_CONTROL}{number[text]}{_END}" if text in number else text
+
+    vocab = model["vocab"]
     if model.get("type") == "Unigram":
-        pieces = [
-            [f"{_CONTROL}{number[text]}{_END}" if text in number else text, score] for text, score in model["vocab"]
-        ]
-        return {**model, "vocab": pieces}
-    return model
+        return {**model, "vocab": [[name(text), score] for text, score in vocab]}
+    unknown = model.get("unk_token")
+    changed = {**model, "vocab": {name(text): i for text, i in vocab.items()}}
+    if unknown is not None:
+        changed["unk_token"] = name(unknown)
+    if "merges" in model:
+        # Letters may be merged into a control string too, and that string into longer ones.
+        pairs = [(merge, merge.split(" ", 1) if isinstance(merge, str) else merge) for merge in model["merges"]]
+        changed["merges"] = [merge for merge, parts in pairs if not {*parts, "".join(parts)} & number.keys()]
+    return changed
 
 
 def _object(path: Path) -> dict[str, Any]:

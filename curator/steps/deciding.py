@@ -134,7 +134,11 @@ def decide(store: Store, judge: JudgeInfo, rule: Rule) -> Decided:
             suspects=rule.suspects.value, group_by=rule.group_by, fingerprint=_fingerprint(store, known.verdict, rows),
         )  # fmt: skip
         reason = _reasons(
-            accepted, answered, known.suspect, rows.sureness, any(one.found.threshold is not None for one in calibrations)
+            accepted,
+            answered,
+            known.suspect,
+            rows.sureness,
+            any(one.found.threshold is not None for one in calibrations),
         )
         store.set(_RULE, orjson.dumps(asdict(rule), default=str).decode())
         replace_decisions(
@@ -205,9 +209,7 @@ def _complete(scored: Scored) -> bool:
     return bool((~np.isnan(scored.each) | ~scored.combined.read).all())
 
 
-def _reasons(
-    accepted: Bools, answered: Bools, suspect: Bools, sureness: Floats, threshold: bool
-) -> pa.DictionaryArray:
+def _reasons(accepted: Bools, answered: Bools, suspect: Bools, sureness: Floats, threshold: bool) -> pa.DictionaryArray:
     """Why each pair is accepted or not, in words."""
     words = [
         "less sure than the threshold" if threshold else "no threshold",

@@ -138,7 +138,9 @@ def judged_pairs(
         },
     )  # fmt: skip
     table = store.arrow("SELECT * EXCLUDE pair_id FROM judged")
-    arrays = {name: table[name].to_numpy() for name in (*columns, "verdict", "calibrates", "fits", "suspect", "in_pool")}
+    arrays = {
+        name: table[name].to_numpy() for name in (*columns, "verdict", "calibrates", "fits", "suspect", "in_pool")
+    }
     group, groups = np.zeros(table.num_rows, dtype=np.int64), list[str | None]([None])
     if grouped:
         coded = table["in_group"].combine_chunks().dictionary_encode("encode")

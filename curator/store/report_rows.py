@@ -57,13 +57,15 @@ def pool_scores(store: Store, rule: LatestRule) -> pa.Table:
     """All pairs that were decided about.
 
     Returns:
-        Columns position, log_odds (0 as well where people decide whatever it is), bpe (NULL: not judged in both orders), accepted, and in_group (0: of no group of its
-        own, else its place in the rule's groups, from 1).
+        Columns position, log_odds (0: no preference, or a suspect that people decide about), bpe (NULL: not judged in
+        both orders), accepted, and in_group (0: of no group of its own, else its place in the rule's groups, from 1).
     """
     group, values = _grouped(rule)
     return store.arrow(
-        f"""SELECT position, if(held.pair_id IS NULL, log_odds, 0) AS log_odds, bpe, decision = 'accept' AS accepted, {group}::INTEGER AS in_group
-        FROM input JOIN decision USING (pair_id) LEFT JOIN score USING (pair_id) LEFT JOIN held USING (pair_id)""",
+        f"""SELECT position, if(held.pair_id IS NULL, log_odds, 0) AS log_odds, bpe,
+               decision = 'accept' AS accepted, {group}::INTEGER AS in_group
+        FROM input JOIN decision USING (pair_id) LEFT JOIN score USING (pair_id)
+             LEFT JOIN held USING (pair_id)""",
         values or None,
     )
 
@@ -77,8 +79,10 @@ def labelled_scores(store: Store, rule: LatestRule, fit_fraction: float) -> pa.T
     """
     group, values = _grouped(rule)
     return store.arrow(
-        f"""SELECT if(held.pair_id IS NULL, log_odds, 0) AS log_odds, if(log_odds > 0, p_a, p_b) AS p, verdict, {group}::INTEGER AS in_group
-        FROM input JOIN calibration_label USING (pair_id) LEFT JOIN score USING (pair_id) LEFT JOIN held USING (pair_id)
+        f"""SELECT if(held.pair_id IS NULL, log_odds, 0) AS log_odds, if(score.log_odds > 0, p_a, p_b) AS p,
+               verdict, {group}::INTEGER AS in_group
+        FROM input JOIN calibration_label USING (pair_id) LEFT JOIN score USING (pair_id)
+             LEFT JOIN held USING (pair_id)
         WHERE NOT {FITS} ORDER BY position""",
         {"seed": store.seed, "cut": fit_cut(fit_fraction), **values},
     )

@@ -15,7 +15,8 @@ SOFT = "1 / (1 + exp(-$slope::DOUBLE * least(abs(log_odds), $largest::DOUBLE)))"
 def labelled_log_odds(store: Store, fit_fraction: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Log-odds of the judged calibration rows, and what people prefer; both of shape (n,), in input order.
 
-    Rows that weights or a cascade were fitted on are left out, and so are those on which people could not say, and suspects: none of these is ever auto-labelled.
+    Rows that weights or a cascade were fitted on are left out, and so are those on which people could not say, and
+    suspects that people decide about: no soft label is of these.
 
     Returns:
         log_odds, positive for a; and 1 for a, 0 for b, 1/2 for a tie.

@@ -181,7 +181,8 @@ def task_lines(
     judged = ", log_odds, p_a, p_b" if show_verdict else ""
     score = "LEFT JOIN score USING (pair_id)" if show_verdict else ""
     queue = f"""{_JUDGED_LINE if show_verdict else _HIDDEN_LINE}
-        FROM (SELECT {_SHOWN}{judged} FROM ({chosen}) task JOIN pair USING (pair_id) LEFT JOIN suspect USING (pair_id) {score}
+        FROM (SELECT {_SHOWN}{judged} FROM ({chosen}) task JOIN pair USING (pair_id)
+                   LEFT JOIN suspect USING (pair_id) {score}
               WHERE wanted >= {person:d} {plain} {chosen_ones} {_SORTED})"""
     topics = _topics(store) if order is QueueOrder.DIVERSE else None
     for rows in store.stream(queue, 10_000, {"seed": store.seed}, topics):

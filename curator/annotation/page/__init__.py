@@ -92,7 +92,7 @@ def page_task(task: Task) -> dict[str, Any]:
         "right": _shown(task.right),
         "diff": differences(task.left, task.right),
         "judge": task.judge or None,
-        "signs": list(task.signs),
+        "signs": list(task.signs or ()),
     }
 
 
