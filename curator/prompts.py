@@ -14,11 +14,11 @@ from functools import cached_property
 from typing import Any
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from curator.errors import RecipeError
 from curator.pair import Message, Order, content_id
 from curator.rubric import Rubric
+from curator.sandbox import BoundedEnvironment
 
 
 class Kind(StrEnum):
@@ -128,7 +128,7 @@ class Template:
                 for one in self._criteria
             ]
         try:
-            texts = [part.render(variables) for part in self._compiled]
+            texts = [_ENVIRONMENT.fill(part, variables) for part in self._compiled]
         except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise RecipeError(f"template {self.name!r}: {error}") from None
         if self.kind is Kind.COMPLETION:
@@ -163,7 +163,7 @@ def rationale_template(template: Template) -> Template:
     return replace(template, name=f"{template.name}, why", user=template.user + why)
 
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(
+_ENVIRONMENT = BoundedEnvironment(
     undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
 )
 
