@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import pty
 import resource
 import shlex
 import signal
@@ -26,6 +28,7 @@ from curator.sandbox import BoundedEnvironment
 from curator.sources import source_rows
 from curator.store import open_store
 from tests.conftest import ROOT, Cli, judgments, pairs, write_rows
+from tests.hostile import TEXTS
 
 QUERIES = (
     "CALL enable_logging(storage = 'file', storage_config = {'path': 'stolen'})",  # ended the process
@@ -274,3 +277,40 @@ def test_a_card_makes_no_link_formula_or_markup_of_a_name() -> None:
     shown = MarkdownIt("commonmark").enable(["table", "strikethrough"]).renderInline(escaped)
     assert shown == name.replace("<b>b</b>", "&lt;b&gt;b&lt;/b&gt;")
     assert not [mark for mark in ("://", "www.", "$x", "a@x") if mark in escaped.replace("\\$", "").replace("\\@", "")]
+
+
+def test_a_terminal_is_sent_text_alone(tmp_path: Path) -> None:
+    """Standard output and error are a terminal here: bars, summaries and messages hold no control characters."""
+    raw = write_rows(tmp_path / "raw.jsonl", [{"id": str(i), "prompt": t[:500], "response_a": t[:500] + "a",
+        "response_b": t[:500] + "b", "g": t[:50]} for i, t in enumerate(TEXTS)])  # fmt: skip
+    log = write_rows(tmp_path / "log.jsonl", [{"id": str(i), "judge": TEXTS[15], "order": order, "p_a": 0.9}
+        for i in range(len(TEXTS)) for order in ("ab", "ba")])  # fmt: skip
+    strange = "\x1b[31m\x9b2J\u202e"
+    for arguments in (
+        ["label", str(raw), "--judgments", str(log), "--group-by", "g"],
+        ["sql", "FROM pair", "--db", str(tmp_path / "raw.curated" / "curator.duckdb")],
+        ["label", str(tmp_path / strange)],
+        ["label", str(raw), "--alpha", strange],
+    ):
+        said = on_a_terminal(arguments)
+        assert len(said) > 20
+        assert not [
+            c for c in said if c not in "\r\n" and (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066")
+        ]
+
+
+def on_a_terminal(arguments: list[str]) -> str:
+    """What `curator` shows on a terminal."""
+    ours, theirs = pty.openpty()
+    code = "from curator.cli.main import main; import sys; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL):
+        os.close(theirs)
+        shown = b""
+        try:
+            while data := os.read(ours, 2**16):
+                shown += data
+        except OSError:  # how a terminal says that nobody writes to it any more
+            pass
+    os.close(ours)
+    return shown.decode()
