@@ -6,7 +6,6 @@ Responses are data: they are Jinja variables, never template text, and the envir
 from __future__ import annotations
 
 import json
-import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -16,33 +15,11 @@ from functools import cached_property
 from typing import Any
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from curator.errors import RecipeError
 from curator.pair import Message, Order, content_id
 from curator.rubric import Rubric
-
-TEMPLATE_ERRORS = (
-    jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError,
-    SyntaxError, MemoryError,
-)  # fmt: skip
-"""What a template can end in: it is a program, though one that reaches nothing."""
-
-
-MOST_REPEATED = 10_000
-"""Characters or items that `*` may make of a text or a list."""
-
-
-class Sandbox(ImmutableSandboxedEnvironment):
-    """Where templates run: nothing of Python can be reached, nothing changed, and no product takes all memory."""
-
-    intercepted_binops = frozenset(("*", "**"))
-
-    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
-        sizes = [len(one) if isinstance(one, str | list | tuple) else one for one in (left, right)]
-        if operator == "**" or (sizes != [left, right] and math.prod(sizes) > MOST_REPEATED):
-            raise jinja2.exceptions.SecurityError(f"{operator} makes too much")
-        return super().call_binop(context, operator, left, right)
+from curator.sandbox import TEMPLATE_ERRORS, BoundedEnvironment
 
 
 class Kind(StrEnum):
@@ -191,7 +168,7 @@ class Template:
                 for one in self._criteria
             ]
         try:
-            texts = [part.render(variables) for part in self._compiled]
+            texts = [_ENVIRONMENT.fill(part, variables) for part in self._compiled]
         except TEMPLATE_ERRORS as error:
             raise RecipeError(f"template {self.name!r}: {error}") from None
         if self.kind is Kind.COMPLETION:
@@ -243,7 +220,9 @@ def rationale_template(template: Template) -> Template:
     return replace(template, name=f"{template.name}, why", user=template.user + why)
 
 
-_ENVIRONMENT = Sandbox(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+_ENVIRONMENT = BoundedEnvironment(
+    undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+)
 
 
 @dataclass(frozen=True, slots=True)

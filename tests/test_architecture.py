@@ -16,7 +16,7 @@ PURE = (
     "pair", "preference", "conformal", "prompts", "errors", "options", "planning", "prefixes", "combining", "quality",
     "sizing", "signals", "label_plan", "contradictions", "intervals", "doubts", "bias", "noise", "rendering",
     "agreement", "diversity", "pairing", "ranking", "names", "softening", "flips", "rubric", "duplicates", "languages",
-    "suspicion",
+    "suspicion", "sandbox",
 )  # fmt: skip
 PURE_MAY_IMPORT = {
     "numpy", "scipy", "krippendorff", "jinja2", "markdown_it", "nh3", "choix", "datasketch", "py3langid", "curator",

@@ -19,7 +19,8 @@ from tokenizers import Tokenizer
 
 from curator.errors import JudgeError
 from curator.pair import Message, content_id
-from curator.prompts import TEMPLATE_ERRORS, Kind, Question, Sandbox, Template, shorten
+from curator.prompts import Kind, Question, Template, shorten
+from curator.sandbox import TEMPLATE_ERRORS, BoundedEnvironment
 
 # Unicode noncharacters: no text means anything by them, and no tokenizer has them in its vocabulary.
 _OPEN, _CLOSE, _CONTROL, _END, _EDGE = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3", "\ufdd4"
@@ -123,11 +124,11 @@ class JudgeTokenizer:
         return self._digest
 
     @cached_property
-    def _environment(self) -> jinja2.Environment:
+    def _environment(self) -> BoundedEnvironment:
         def fail(message: str) -> NoReturn:
             raise jinja2.TemplateRuntimeError(message)
 
-        environment = Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+        environment = BoundedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
         environment.filters["tojson"] = lambda value, **_: orjson.dumps(value).decode()
         # A date in the prompt would make every day another judge: templates that ask for one get a fixed day.
         environment.globals |= {"raise_exception": fail, "strftime_now": lambda _format: "1 January 2026"}
@@ -143,7 +144,7 @@ class JudgeTokenizer:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         variables = {**self._special, "add_generation_prompt": True, "enable_thinking": False}
         try:
-            return self._template.render(variables, messages=turns)
+            return self._environment.fill(self._template, {**variables, "messages": turns})
         except TEMPLATE_ERRORS as error:
             if len(turns) != 2:
                 raise JudgeError(f"the model's chat template fails: {error}") from None

@@ -21,7 +21,7 @@ MOST_TWICE = 4 * MAX_LINE
 
 OLD_MAC = "has line ends of old Macs: save it as CSV UTF-8"
 
-LONGEST_HEADER = 64 * 2**10
+LONGEST_HEADER = 2**20
 """Bytes of the longest first line that names columns: each row is as wide as that, whatever it says."""
 
 _NAME = re.compile(r"[^\W\d][\w .-]{0,60}")
@@ -52,7 +52,7 @@ def header(first: bytes, name: str) -> Header | None:
     if len(first) > LONGEST_HEADER:
         if not named:
             return None
-        raise InputError(f"{name}: has a first line of more than {LONGEST_HEADER // 1024} KiB: no names of columns")
+        raise InputError(f"{name}: has a first line of more than {LONGEST_HEADER // 2**20} MiB: no names of columns")
     found = [Header(one, cells_of(first, one)) for one in ",;\t"]
     best = max(found, key=lambda one: len(one.names))
     if named and not best.names and b"\r" in first.rstrip():
