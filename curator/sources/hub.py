@@ -84,7 +84,7 @@ def hub_rows(wanted: HubName, shown: str) -> Iterator[Row | Reject]:
     require_hub(shown)
     import datasets
 
-    _require_reachable(shown)
+    require_reachable(shown)
     with_bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -113,7 +113,7 @@ def hub_rows(wanted: HubName, shown: str) -> Iterator[Row | Reject]:
             datasets.enable_progress_bars()
 
 
-def _require_reachable(shown: str) -> None:
+def require_reachable(shown: str) -> None:
     """Raises InputError where nobody answers: the client would find out after half a minute of trying again."""
     from huggingface_hub import constants, utils
 
