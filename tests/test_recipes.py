@@ -221,7 +221,7 @@ def test_other_commands_show_theirs(command: str, cli: Cli, tmp_path: Path) -> N
     ("text", "shown"),
     [
         ("http://host:30000", "http://host:30000"),
-        ("https://user@host/v1", "***@host/v1"),
+        ("https://user@host/v1", "https://***@host/v1"),
         ("http://a:b/c@d@host", "http://***@host"),
         ("raw.jsonl", "raw.jsonl"),
         ("--hf-token=abc --tokenizer-path dir", "--hf-token=*** --tokenizer-path dir"),

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import argilla
 
@@ -33,11 +35,21 @@ def connected() -> Iterator[Any]:
     url, key = os.environ.get("ARGILLA_API_URL"), os.environ.get("ARGILLA_API_KEY")
     if not url or not key:
         raise SystemExit("set ARGILLA_API_URL and ARGILLA_API_KEY")
-    client = argilla.Argilla(api_url=url, api_key=key, retries=1)
+    client = argilla.Argilla(api_url=url, api_key=key, retries=1, **proxy_for(url))
     try:
         yield client
     finally:
         client.http_client.close()
+
+
+def proxy_for(url: str) -> dict[str, str]:
+    """The proxy that the environment names for a server, which the client does not ask for by itself."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in {"localhost", "127.0.0.1", "::1"} or proxy_bypass(host):
+        return {}
+    proxy = getproxies().get(parts.scheme)
+    return {"proxy": proxy} if proxy else {}
 
 
 def workspace_of(client: Any, name: str | None) -> Any:

@@ -84,7 +84,7 @@ def hub_rows(wanted: HubName, shown: str) -> Iterator[Row | Reject]:
     require_hub(shown)
     import datasets
 
-    _require_reachable(shown)
+    require_reachable(shown)
     with_bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -113,14 +113,14 @@ def hub_rows(wanted: HubName, shown: str) -> Iterator[Row | Reject]:
             datasets.enable_progress_bars()
 
 
-def _require_reachable(shown: str) -> None:
+def require_reachable(shown: str) -> None:
     """Raises InputError where nobody answers: the client would find out after half a minute of trying again."""
-    from huggingface_hub import constants, utils
+    from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:  # said at once by the client itself
         return
     try:
-        utils.get_session().head(constants.ENDPOINT, timeout=10)
+        get_session().head(constants.ENDPOINT, timeout=10)
     except Exception as error:  # its transports have no common base
         raise InputError(
             f"{shown}: nothing here is called so, and the hub at {hidden(constants.ENDPOINT)} cannot be reached "

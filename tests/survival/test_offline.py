@@ -45,7 +45,7 @@ with FakeSGLang() as server:
     for line in (
         ["label", "raw.jsonl", "--judge-url", url, "--no-probe", "--min-label-mass", "0", "--out", "out",
          "--export", "trl", "--export", "axolotl"],
-        ["doctor", "--judge-url", url], ["plan", "raw.jsonl", "--cost", "--parameters", "14B"],
+        ["doctor", "--judge-url", url, "--retry-seconds", "0"], ["plan", "raw.jsonl", "--cost", "--parameters", "14B"],
         ["calibrate", *db, "--sweep"], ["export", *db, "--to", "llamafactory", "--out", "factory"], ["report", *db],
         ["queue", *db, "--to", "argilla", "--out", "argilla"], ["queue", *db, "--to", "html", "--out", "html"],
         ["hygiene", *db], ["status", *db], ["audit", *db], ["agreement", *db], ["recipes"],

@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from curator.errors import JudgeError, JudgeUnreachable
+from curator.errors import AnnotationError, InputError, JudgeError, JudgeUnreachable
 from curator.judges.describing import describe
 from curator.judges.http import open_session
+from curator.sources.hub import require_reachable
 from tests.conftest import ROOT, Cli, pairs, write_rows
 
 MODEL = b'{"model_path": "org/model"}'
@@ -40,6 +41,8 @@ class Web:
                 handler.send_header("Content-Length", str(len(MODEL)))
                 handler.end_headers()
                 handler.wfile.write(MODEL)
+
+            do_HEAD = do_GET  # noqa: N815
 
             def do_CONNECT(handler) -> None:  # noqa: N805
                 self.asked.append((handler.path, dict(handler.headers)))
@@ -226,3 +229,47 @@ def test_a_port_that_speaks_no_tls(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(JudgeUnreachable, match="no SGLang server answers at https://127"):
             ask(f"https://127.0.0.1:{taken.getsockname()[1]}")
         thread.join()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The hub's client, made anew: it keeps its connections, and what it knew of proxies."""
+    client = pytest.importorskip("huggingface_hub")
+    client.close_session()
+    yield monkeypatch
+    client.close_session()
+
+
+def test_the_hub_has_to_show_a_certificate(hub: pytest.MonkeyPatch, certificate: Path) -> None:
+    with web(certificate) as server:
+        hub.setattr("huggingface_hub.constants.ENDPOINT", f"https://localhost:{server.port}")
+        with pytest.raises(InputError, match=r"cannot be reached \(.*self-signed certificate"):
+            require_reachable("org/name")
+        assert server.asked == []
+
+
+def test_the_hub_is_asked_through_the_proxy(hub: pytest.MonkeyPatch) -> None:
+    with web() as proxy:
+        hub.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        hub.setattr("huggingface_hub.constants.ENDPOINT", "http://hub.invalid")
+        require_reachable("org/name")
+        assert [path for path, _ in proxy.asked] == ["http://hub.invalid/"]
+
+
+def test_argilla_is_asked_through_the_proxy_and_has_to_show_a_certificate(
+    monkeypatch: pytest.MonkeyPatch, certificate: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("argilla")
+    from curator.annotation.argilla import push
+
+    monkeypatch.setenv("ARGILLA_API_KEY", "a long key")
+    with web() as proxy, web(certificate) as server:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("ARGILLA_API_URL", "http://argilla.invalid")
+        with pytest.raises(AnnotationError, match=r"what answers at argilla\.invalid is no Argilla server"):
+            push(tmp_path, [], "name", None)
+        assert proxy.asked[0][0].startswith("http://argilla.invalid/")
+        monkeypatch.setenv("ARGILLA_API_URL", f"https://localhost:{server.port}")
+        with pytest.raises(AnnotationError, match="self-signed certificate"):
+            push(tmp_path, [], "name", None)
+        assert server.asked == []
