@@ -335,7 +335,7 @@ def main(
     engines: tuple[str, ...], urls: tuple[str, ...], names: tuple[str, ...], count: int, each: int, calibrate: int,
     alpha: str, paths: tuple[Path, ...], most: int, log: Path | None, detector: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    pairs = clear_pairs(paths or DATA, most)
+    pairs = clear_pairs(paths or filter(Path.is_file, DATA), most)
     random.Random(1).shuffle(pairs)
     if len(pairs) < count + calibrate:
         raise click.ClickException(f"only {len(pairs)} pairs are clear and short enough")
