@@ -288,7 +288,7 @@ def trials(name: str) -> Iterator[Trials]:
     """The trials of a stage, in a temporary folder, with the servers that it needs."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"kills-{name}-")))
-        server = stack.enter_context(FakeSGLang(delay=0.01))
+        server = stack.enter_context(FakeSGLang(delay=0.1))
         hub = stack.enter_context(FakeHub()) if name == "push" else None
         if hub is not None:
             os.environ |= {"HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1"}
