@@ -142,17 +142,6 @@ class FakeSGLang:
         """Go away for good: nothing listens any more, and open connections are reset."""
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
 
-    def hang_up(self, *, gentle: bool) -> None:
-        """End every connection, and go on to listen. Gently: as after a time without a request."""
-
-        def end() -> None:
-            assert self._runner.server is not None
-            for connection in self._runner.server.connections:
-                if connection.transport is not None:
-                    (connection.transport.close if gentle else connection.transport.abort)()
-
-        self._loop.call_soon_threadsafe(end)
-
     async def _close(self) -> None:
         if not self._gone:
             self._gone = True
@@ -266,7 +255,10 @@ class FakeSGLang:
             data = data[: len(data) // 2]
         if name in {"half", "trickle"}:
             return await _piecewise(request, data, cut=name == "half")
-        return web.Response(body=data, content_type="application/json")
+        response = web.Response(body=data, content_type="application/json")
+        if name == "close":
+            response.force_close()
+        return response
 
     def _written(self, text: str) -> dict[str, Any]:
         first, second = ["0", "0", *_QUALITY.findall(text)][-2:]
@@ -337,7 +329,7 @@ def spoil(fault: str, replies: list[dict[str, Any]]) -> None:
         meta["weight_version"] = "2"
     elif fault == "strings":
         replies[-1] = "internal error"  # type: ignore[call-overload]
-    elif fault not in {"", "hang", "truncated", "half", "trickle"}:
+    elif fault not in {"", "hang", "truncated", "half", "trickle", "close"}:
         raise ValueError(f"no fault is named {fault!r}")
 
 
