@@ -17,19 +17,19 @@ import pytest
 from curator.errors import StoreError
 from curator.store import connection, open_store
 from tests.conftest import judgments, pairs, write_rows
-from tests.survival.forks import ROOT, Done, Forks
+from tests.survival.running import ROOT, Done, Runner
 
 PAIRS = 120
 
 
 @pytest.fixture(scope="module")
-def run() -> Iterator[Forks]:
-    with Forks() as forks:
-        yield forks
+def run() -> Iterator[Runner]:
+    with Runner() as runner:
+        yield runner
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, run: Forks) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, run: Runner) -> Path:
     """The folder of a run, with 60 labels of its own."""
     folder = tmp_path_factory.mktemp("made")
     write_rows(folder / "raw.jsonl", pairs(PAIRS, 60))
@@ -85,7 +85,7 @@ def test_a_step_that_fails_leaves_the_version_before(db: Path, monkeypatch: pyte
     assert tables(db) == before
 
 
-def test_a_newer_store_is_refused_and_left_as_it_is(db: Path, run: Forks) -> None:
+def test_a_newer_store_is_refused_and_left_as_it_is(db: Path, run: Runner) -> None:
     with open_store(db) as store:
         store.rows("INSERT INTO migration (number) VALUES (7)")
     before = db.read_bytes()
@@ -95,7 +95,7 @@ def test_a_newer_store_is_refused_and_left_as_it_is(db: Path, run: Forks) -> Non
     assert not db.with_name("s.duckdb.wal").exists()
 
 
-def test_what_is_no_store_is_named_for_what_it_is(db: Path, run: Forks, made: Path) -> None:
+def test_what_is_no_store_is_named_for_what_it_is(db: Path, run: Runner, made: Path) -> None:
     other = db.with_name("other")
 
     def of_another_program() -> None:
@@ -131,7 +131,7 @@ def test_what_is_no_store_is_named_for_what_it_is(db: Path, run: Forks, made: Pa
 COMMANDS = ("status", "export", "calibrate")
 
 
-def attacked(content: bytes, run: Forks, db: Path) -> list[int]:
+def attacked(content: bytes, run: Runner, db: Path) -> list[int]:
     """What commands make of a damaged store: an answer, or a message that says so and what to do."""
     codes = []
     for name in COMMANDS:
@@ -146,7 +146,7 @@ def attacked(content: bytes, run: Forks, db: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("count", [1, pytest.param(50, marks=pytest.mark.survival)])
-def test_a_store_that_is_cut_off_is_damaged(count: int, run: Forks, db: Path) -> None:
+def test_a_store_that_is_cut_off_is_damaged(count: int, run: Runner, db: Path) -> None:
     content, rng = db.read_bytes(), random.Random(1)
     for _ in range(count):
         codes = attacked(content[: rng.randrange(4_096, len(content) - 300_000)], run, db)
@@ -154,7 +154,7 @@ def test_a_store_that_is_cut_off_is_damaged(count: int, run: Forks, db: Path) ->
 
 
 @pytest.mark.parametrize("count", [3, pytest.param(200, marks=pytest.mark.survival)])
-def test_a_store_with_a_flipped_bit_is_damaged_or_as_it_was(count: int, run: Forks, db: Path) -> None:
+def test_a_store_with_a_flipped_bit_is_damaged_or_as_it_was(count: int, run: Runner, db: Path) -> None:
     content, rng = db.read_bytes(), random.Random(2)
     said = 0
     for _ in range(count):
@@ -175,7 +175,7 @@ os._exit(0)
 """
 
 
-def test_changes_that_are_not_in_the_file_yet(run: Forks, db: Path, tmp_path: Path) -> None:
+def test_changes_that_are_not_in_the_file_yet(run: Runner, db: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", UNFINISHED, str(db)], check=True, cwd=ROOT)
     wal = db.with_name("s.duckdb.wal")
     store, changes = db.read_bytes(), wal.read_bytes()
@@ -208,7 +208,7 @@ FROM judgment JOIN judge USING (judge_id) WHERE status = 'ok'"""
 
 @pytest.mark.survival
 def test_judgments_are_saved_from_a_store_whose_labels_are_damaged(
-    run: Forks, db: Path, made: Path, tmp_path: Path
+    run: Runner, db: Path, made: Path, tmp_path: Path
 ) -> None:
     content, rng = db.read_bytes(), random.Random(3)
     for _ in range(200):
@@ -230,7 +230,7 @@ def test_judgments_are_saved_from_a_store_whose_labels_are_damaged(
 
 
 @pytest.mark.parametrize("name", ["d\"q' ;--", "n\nl\u00e9\u202e", "%s{0}[x]*$HOME", "md:x"])
-def test_a_store_lies_under_any_name(name: str, run: Forks, made: Path, tmp_path: Path) -> None:
+def test_a_store_lies_under_any_name(name: str, run: Runner, made: Path, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
     path = Path(shutil.copy(made / "curator.duckdb", tmp_path / name / f"{name}.duckdb"))
     done = run("sql", "SELECT count(*) AS n FROM pair", "--db", f"{name}/{name}.duckdb", "--json", folder=tmp_path)
@@ -239,13 +239,13 @@ def test_a_store_lies_under_any_name(name: str, run: Forks, made: Path, tmp_path
     assert sorted(one.name for one in path.parent.iterdir()) == [path.name]
 
 
-def test_a_name_that_duckdb_reads_otherwise_is_refused(run: Forks, made: Path, tmp_path: Path) -> None:
+def test_a_name_that_duckdb_reads_otherwise_is_refused(run: Runner, made: Path, tmp_path: Path) -> None:
     out = tmp_path / "what?x=1"
     refused(run("label", made / "raw.jsonl", "--judgments", made / "log.jsonl", "--out", out), out, "question mark")
 
 
 @pytest.mark.parametrize("command", ["label", "import", "export", "sql"])
-def test_beside_a_writer_a_command_is_told_who_it_is(command: str, run: Forks, made: Path, db: Path) -> None:
+def test_beside_a_writer_a_command_is_told_who_it_is(command: str, run: Runner, made: Path, db: Path) -> None:
     arguments = {
         "label": (made / "raw.jsonl", "--judgments", made / "log.jsonl", "--out", db.parent / "o"),
         "import": (made / "queue.jsonl",),
@@ -258,7 +258,7 @@ def test_beside_a_writer_a_command_is_told_who_it_is(command: str, run: Forks, m
     assert run(command, *arguments, "--db", db).code in {0, 1}
 
 
-def test_a_store_that_was_never_finished_being_made_is_not_there(run: Forks, made: Path, tmp_path: Path) -> None:
+def test_a_store_that_was_never_finished_being_made_is_not_there(run: Runner, made: Path, tmp_path: Path) -> None:
     code = "import os, duckdb; duckdb.connect = lambda *a, **k: os._exit(9)\n" + UNFINISHED
     path = tmp_path / "s.duckdb"
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False, cwd=ROOT).returncode == 9
