@@ -155,7 +155,7 @@ STAGES = {
     "sources": Stage(sources, ("label", "kinds", "--out", "raw.curated", *RECORDED)),
     "big": Stage(big, ("label", "raw.jsonl", *RECORDED)),
     "served": Stage(start, _served("--no-probe"), served=True),
-    "rationale": Stage(start, _served("--rationale"), served=True),
+    "rationale": Stage(start, _served("--no-probe", "--rationale"), served=True),
     "panel": Stage(start, ("label", "raw.jsonl", *RECORDED, "--judge", "k", *FITTED)),
     "again": Stage(imported, LABEL),
     "calibrate": Stage(imported, ("calibrate", "--db", DB, "--alpha", "0.2")),
