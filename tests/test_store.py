@@ -541,7 +541,7 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
         open_store(other)
     text = tmp_path / "text.duckdb"
     text.write_text("hello " * 5000)
-    with pytest.raises(StoreError, match="cannot be opened"):
+    with pytest.raises(StoreError, match="is no DuckDB file"):
         open_store(text)
     with pytest.raises(StoreError, match="there is no store"):
         open_store(tmp_path / "none.duckdb", create=False)

@@ -123,6 +123,7 @@ def test_so_it_is_in_a_log_of_judgments_and_among_labels(run: Runner, tmp_path: 
     assert done.peak < MOST
 
 
+@pytest.mark.survival
 @pytest.mark.parametrize("count", [10_000, pytest.param(300_000, marks=pytest.mark.survival)])
 @pytest.mark.parametrize("line", [b"\n", b"{}\n", b"1\n", b"x,y\n"], ids=["blank", "object", "number", "cells"])
 def test_millions_of_short_lines_are_as_many_rejects(
@@ -169,6 +170,7 @@ def test_standard_input_without_end_is_stopped_at_a_limit_and_is_one_reject(
     assert done.peak < MOST
 
 
+@pytest.mark.survival
 @pytest.mark.parametrize(
     "what", ["grows", *(pytest.param(what, marks=pytest.mark.survival) for what in ("is cut", "is replaced"))]
 )
