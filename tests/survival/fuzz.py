@@ -87,7 +87,11 @@ def fuzz(target: str, seconds: float, findings: Path, corpus: Path) -> Tally:
             f"-max_total_time={int(left)}", "-timeout=30", "-rss_limit_mb=3000", "-max_len=65536", "-len_control=0",
             f"-artifact_prefix={findings}/", "-print_final_stats=1", "-detect_leaks=0", "-reload=0",
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, check=False, timeout=left + 120)
+        try:
+            done = subprocess.run(command, capture_output=True, check=False, timeout=left + 300)
+        except subprocess.TimeoutExpired as late:  # not even libFuzzer's own limit ended it
+            (findings / "hang").write_bytes(late.stderr or b"")
+            break
         said = done.stderr.decode(errors="replace")
         counts = re.findall(r"stat::number_of_executed_units:\s*(\d+)", said) or re.findall(r"#(\d+)\s", said)[-1:]
         tally.executions += int(counts[-1]) if counts else 0
