@@ -141,7 +141,7 @@ encoded: text in base64 or hexadecimal digits that shows one of these signs; rep
 
 # The signs that are looked for at once, and only where one of them is found one by one. More at a time would be faster
 # but for the engine's memory, which all patterns together overrun: then it is fifty times as slow.
-_TOGETHER = (("order", "frame", "control", "labels"), ("claim",), ("judge", "transcript", "language"))
+_TOGETHER = (("order", "language"), ("claim", "labels"), ("judge", "frame", "control", "transcript"))
 
 # Tags (but for those of flags), overrides and isolates of direction, and characters without width. Joiners are letters
 # to some scripts and parts of emoji.
