@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -217,16 +218,13 @@ def _which(texts: pa.Array, pattern: str) -> Iterator[tuple[int, str]]:
 
 def _folded(texts: pa.Array) -> pa.Array:
     """Texts as they read: in plain forms, letters that look Latin as Latin ones, without what nobody sees."""
-    ascii_only = pc.string_is_ascii(texts)
-    if pc.all(ascii_only).as_py() is not False:
-        return pc.ascii_lower(texts)
-    other = pc.invert(ascii_only)
-    plain = pc.replace_substring_regex(texts.filter(other), _DROPPED, "")
-    plain = pc.utf8_lower(pc.utf8_normalize(plain, "NFKC"))
+    lower, other = pc.ascii_lower(texts), pc.invert(pc.string_is_ascii(texts))
+    seen = pc.replace_substring_regex(texts.filter(other), _DROPPED, "")
+    # Python first looks whether a text is in plain forms already, as most are; Arrow makes all of them anew.
+    plain = pa.array([unicodedata.normalize("NFKC", text).lower() for text in seen.to_pylist()], texts.type)
     mixed = pc.match_substring_regex(plain, _MIXED)
-    latin = [text.translate(_LETTERS) for text in plain.filter(mixed).to_pylist()]
-    plain = pc.replace_with_mask(plain, mixed, pa.array(latin, plain.type))
-    return pc.replace_with_mask(pc.ascii_lower(texts), other, plain)
+    latin = pa.array([text.translate(_LETTERS) for text in plain.filter(mixed).to_pylist()], texts.type)
+    return pc.replace_with_mask(lower, other, pc.replace_with_mask(plain, mixed, latin))
 
 
 def _hides(text: str) -> bool:
