@@ -33,8 +33,8 @@ _PICK = r"(?:choose|pick|select|prefer|favou?r|vote for|mark|rate|rank|crown|rew
 _SAY = r"(?:answer|reply|respond|output|print|write|say|emit|record|declare|report)"
 _LINE, _COLON = r"^[ \t>*#_\[\"'(-]*", r"[ \t*_\])\"'-]*:"
 
-# One line more is all that a new wording needs. In RE2's syntax, over text in lower case and in plain forms (`_folded`);
-# "~" is a gap within a sentence. To leave a number open ("*") is faster than to count ("{0,8}").
+# One line more is all that a new wording needs: RE2's syntax in lower case, for text in plain forms (`_folded`) and of
+# either case. "~" is a gap within a sentence. To leave a number open ("*") is faster than to count ("{0,8}").
 PATTERNS: dict[str, tuple[str, ...]] = {
     "order": (
         rf"\b(?:you (?:must|should|have to|need to|will|are to|shall)|please|always|now|just|simply|do not|don't|only"
@@ -161,7 +161,7 @@ _LONG, _MOST_RUNS, _PIECE, _OFTEN, _SQUEEZED = 2_000, 20, 24, 40, 0.02
 
 
 def _search(signs: Iterable[str]) -> str:
-    return "(?m)" + "|".join("|".join(PATTERNS[sign]) for sign in signs).replace("~", _GAP)
+    return "(?im)" + "|".join("|".join(PATTERNS[sign]) for sign in signs).replace("~", _GAP)
 
 
 RULES = (
@@ -218,13 +218,13 @@ def _which(texts: pa.Array, pattern: str) -> Iterator[tuple[int, str]]:
 
 def _folded(texts: pa.Array) -> pa.Array:
     """Texts as they read: in plain forms, letters that look Latin as Latin ones, without what nobody sees."""
-    lower, other = pc.ascii_lower(texts), pc.invert(pc.string_is_ascii(texts))
+    other = pc.invert(pc.string_is_ascii(texts))
     seen = pc.replace_substring_regex(texts.filter(other), _DROPPED, "")
     # Python first looks whether a text is in plain forms already, as most are; Arrow makes all of them anew.
     plain = pa.array([unicodedata.normalize("NFKC", text).lower() for text in seen.to_pylist()], texts.type)
     mixed = pc.match_substring_regex(plain, _MIXED)
     latin = pa.array([text.translate(_LETTERS) for text in plain.filter(mixed).to_pylist()], texts.type)
-    return pc.replace_with_mask(lower, other, pc.replace_with_mask(plain, mixed, latin))
+    return pc.replace_with_mask(texts, other, pc.replace_with_mask(plain, mixed, latin))
 
 
 def _hides(text: str) -> bool:
@@ -232,7 +232,7 @@ def _hides(text: str) -> bool:
 
 
 def _decoded(text: str) -> str:
-    """What the first runs of letters and digits say, in lower case, a line each; empty where they say nothing."""
+    """What the first runs of letters and digits say, a line each; empty where they say nothing."""
     return "\n".join(plain for run in islice(_RUN.finditer(text), _MOST_RUNS) if (plain := _plain(run[0])))
 
 
@@ -244,7 +244,7 @@ def _plain(run: str) -> str:
         except (ValueError, binascii.Error):
             continue
         if plain.isprintable():
-            return plain.lower()
+            return plain
     return ""
 
 
