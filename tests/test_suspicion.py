@@ -107,10 +107,11 @@ _WORDS = sorted({word for some in PATTERNS.values() for one in some for word in 
     ],
 )  # fmt: skip
 def test_the_worst_five_megabytes_take_a_moment(pieces: list[str]) -> None:
-    """Measured: under 2 s each on two busy cores. A pattern that goes back in the text takes minutes."""
+    """Under 1 s each alone on the machine, but for the character that stands for 18 others. One that goes back in the
+    text takes minutes."""
     rng = random.Random(5)
     text = "".join(rng.choices(pieces, k=5_000_000 // min(map(len, pieces))))
     hostile = text.encode()[:5_000_000].decode(errors="ignore")
     start = time.process_time()
     signs(hostile)
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 25
