@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator.annotation.base import CHOICES, Answer
+from curator.annotation.base import CHOICES, Answer, signs_say
 from curator.annotation.label_studio import TOOL
 from curator.annotation.label_studio_tasks import config
 from curator.annotation.registry import TOOLS
@@ -365,6 +365,9 @@ def test_the_queue_is_written_for_label_studio_in_shards(cli: Cli, store: Path, 
     assert (done["tasks"], [Path(path).name for path in done["files"]]) == (7, names)
     written = [task for name in names[:2] for task in json.loads((tmp_path / "out" / name).read_bytes())]
     assert [len(json.loads((tmp_path / "out" / name).read_bytes())) for name in names[:2]] == [5, 2]
+    warned = f"<p><em>{signs_say(['invisible'])}</em></p>"  # the recording is of a curator that knew no signs
+    assert [task["data"]["prompt_html"].startswith(warned) for task in written] == [i == 4 for i in range(7)]
+    written[4]["data"]["prompt_html"] = written[4]["data"]["prompt_html"].removeprefix(warned)
     assert [task["data"] for task in written] == [task["data"] for task in recorded("export.json")]
     assert all(interface.validate_task(task) for task in written)
     assert (tmp_path / "out" / "label-studio-config.xml").read_text(encoding="utf-8") == config()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import unicodedata
@@ -261,6 +262,18 @@ def test_prodigy_shows_text_and_nothing_else() -> None:
         shown = task["html"].lower()
         assert not any(bad in shown for bad in ("<script", "<img", "<style", "<a ", "\u202e", "\x1b"))
         assert shown.count("<div") == shown.count("</div") == 4
+
+
+@pytest.mark.parametrize("name", ["label-studio", "argilla", "prodigy"])
+def test_tools_say_that_a_response_talks_to_the_judge(name: str) -> None:
+    plain = orjson.loads(line(1, "yes", "no", ["q"]))
+    warned, silent = (
+        html.unescape(b"".join(TOOLS[name].encode([orjson.dumps(task)])).decode())
+        for task in ({**plain, "signs": ["order", "claim"]}, plain)
+    )
+    said = "A response may talk to a judge rather than to the user (order, claim)."
+    assert said in warned
+    assert "talk to a judge" not in silent
 
 
 def test_each_tool_writes_its_own_files_and_leaves_the_others(cli: Cli, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ PURE = (
     "suspicion", "sandbox",
 )  # fmt: skip
 PURE_MAY_IMPORT = {
-    "numpy", "scipy", "krippendorff", "jinja2", "markdown_it", "nh3", "choix", "datasketch", "py3langid", "curator",
+    "numpy", "scipy", "krippendorff", "jinja2", "markdown_it", "nh3", "choix", "datasketch", "py3langid", "pyarrow",
+    "curator",
 }  # fmt: skip
 EDGES = ("store", "judges", "formats", "exports", "annotation", "report")
 

@@ -190,3 +190,9 @@ def test_nothing_accepted_nothing_drawn(cli: Cli, tmp_path: Path) -> None:
     folder = tmp_path / "raw.curated" / "dataset"
     assert not (folder / PICTURE).exists()
     assert "![" not in (folder / "README.md").read_text()
+
+
+def test_the_card_counts_the_suspects() -> None:
+    said = "4 pairs of which a response talks to the judge: people decide, none is auto-labelled"
+    assert said in dataset_card(reports.result(), contents())
+    assert "talks to the judge:" not in dataset_card({**reports.result(), "suspects": None}, contents())

@@ -166,6 +166,7 @@ def test_what_a_judge_goes_by() -> None:
     assert "the longer response wins 66.0%; on labelled pairs 70.0%, by people 52.0%" in text
     assert "label mass 93.0% of the probability is on the labels" in text
     assert "called equal 12 pairs" in text
+    assert "suspects 4 pairs of which a response talks to the judge; people decide" in text
 
 
 def test_an_audit_says_no_more_than_its_labels_do() -> None:

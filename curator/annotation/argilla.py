@@ -31,7 +31,7 @@ import re
 import sys
 import warnings
 from ast import literal_eval
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, redirect_stderr
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +39,7 @@ from typing import Any
 
 import orjson
 
-from curator.annotation.base import CHOICES, QUESTION, Answer, Task, Tool, json_array, write_files
+from curator.annotation.base import CHOICES, QUESTION, Answer, Task, Tool, json_array, signs_say, write_files
 from curator.errors import AnnotationError
 from curator.files import Reject, Row
 from curator.hiding import hidden
@@ -103,11 +103,19 @@ def record(task: Task) -> dict[str, Any]:
             suggestions[_ANSWER] = {"value": prefers, "score": probability, "agent": "judge", "type": "model"}
     return {
         "id": f"{task.pair_id}-{left[:8]}" + ("" if task.judge is None else "-judged"),
-        "fields": {"prompt": _conversation(task.prompt), "left": _block(task.left), "right": _block(task.right)},
+        "fields": {
+            "prompt": _warning(task.signs) + _conversation(task.prompt),
+            "left": _block(task.left),
+            "right": _block(task.right),
+        },
         "metadata": metadata,
         "suggestions": suggestions,
         "responses": {},
     }
+
+
+def _warning(signs: Sequence[str] | None) -> str:
+    return f"<p><em>{html.escape(said)}</em></p>".translate(_STRUCTURE) if (said := signs_say(signs)) else ""
 
 
 def _conversation(messages: list[dict[str, str]]) -> str:

@@ -116,6 +116,17 @@ def judge_says(judge: Mapping[str, Any] | None) -> str:
     return f"prefers {side}" + ("" if probability is None else f" ({probability:.0%})")
 
 
+def signs_say(signs: Sequence[str] | None) -> str:
+    """What to tell whoever reads a task whose responses show signs; empty where they show none.
+
+    >>> signs_say(["order"])
+    'A response may talk to a judge rather than to the user (order). Judge what it does for the user.'
+    """
+    named = ", ".join(signs or ())
+    why = f"A response may talk to a judge rather than to the user ({named}). Judge what it does for the user."
+    return why if named else ""
+
+
 def json_array(items: Iterable[Any]) -> Iterator[bytes]:
     """A JSON array, piece by piece, an item a line.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from curator.annotation.base import CHOICES, QUESTION, Task, json_array, judge_says, write_files
+from curator.annotation.base import CHOICES, QUESTION, Task, json_array, judge_says, signs_say, write_files
 from curator.rendering import to_html, visible
 
 VERDICT, NOTE = "verdict", "note"
@@ -126,6 +126,8 @@ def _data(task: Task) -> dict[str, Any]:
     """
     # Text and no prediction: that would tick the judge's choice beforehand.
     said = "" if task.judge is None else f"<p><strong>The judge {judge_says(task.judge)}.</strong></p>"
+    if warned := signs_say(task.signs):
+        said += f"<p><em>{html.escape(warned)}</em></p>"
     data: dict[str, Any] = {
         "pair_id": task.pair_id,
         "prompt_html": said + _conversation(task.prompt),

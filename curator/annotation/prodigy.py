@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from curator.annotation.base import CHOICES, QUESTION, Answer, Task, Tool, write_files
+from curator.annotation.base import CHOICES, QUESTION, Answer, Task, Tool, signs_say, write_files
 from curator.files import Reject, Row
 from curator.rendering import to_html, visible
 
@@ -68,12 +68,13 @@ def _html(task: Task) -> str:
         f"<p><strong>{html.escape(visible(turn['role']))}</strong></p>{to_html(turn['content'])}"
         for turn in task.prompt
     )
+    warned = f"<p><em>{html.escape(said)}</em></p>" if (said := signs_say(task.signs)) else ""
     sides = "".join(
         f"{_SIDE}<p><strong>{name}</strong></p>{to_html(text)}</div>"
         for name, text in (("Left", task.left), ("Right", task.right))
     )
     return (
-        f'<div style="text-align: left; font-size: 1rem; line-height: 1.5">{turns}<hr>'
+        f'<div style="text-align: left; font-size: 1rem; line-height: 1.5">{warned}{turns}<hr>'
         f'<div style="display: flex; flex-wrap: wrap; gap: 2rem">{sides}</div><hr><p>{QUESTION}</p></div>'
     )
 

@@ -54,6 +54,7 @@ def _body(result: Mapping[str, Any], contents: Contents, picture: str | None) ->
     threshold, panel, groups = result["threshold"], result["panel"], _groups(result)
     several = _template(result["judges"][0]) if panel is None else _several(result["judges"], panel)
     audit = "" if result.get("audit") is None else f"\n## The audit\n\n{audit_sentence(result['audit'])}\n"
+    suspects = _suspects(result.get("suspects"))
     accepted = (
         "none" if threshold is None else "see the groups" if groups else f"BPE at most {threshold['bpe']:.6g} nats"
     )
@@ -77,7 +78,7 @@ agreement with {whoever} who labelled the calibration rows. It says nothing abou
 | judge id | `{judge["judge_id"]}` |
 {several}| rule | `{result["guarantee"]}`, alpha {result["alpha"]}, delta {result["delta"]}, ties: {result["ties"]} |
 | several labels of a pair | {result["votes"]} |
-| calibration rows | {calibration["n"]}, of which the judge got {calibration["errors"]} wrong |
+{suspects}| calibration rows | {calibration["n"]}, of which the judge got {calibration["errors"]} wrong |
 | earlier tries | {calibration["earlier_tries"]}, on fewer labels, without a threshold (the promise allows for none) |
 | accepted | {accepted} |
 | coverage | {result["coverage"]:.4f} of {result["pool"]} pairs |
@@ -91,6 +92,14 @@ agreement with {whoever} who labelled the calibration rows. It says nothing abou
 ## What is not promised
 
 {_limits(result, auto, human, told="label_source" in contents.schema.names)}"""
+
+
+def _suspects(suspects: Mapping[str, Any] | None) -> str:
+    """The row about responses that talk to the judge; runs of an older curator do not say."""
+    if not suspects or not suspects["pairs"]:
+        return ""
+    whose = "people decide, none is auto-labelled" if suspects["decided_by"] == "queue" else "the judge decides"
+    return f"| suspects | {suspects['pairs']} pairs of which a response talks to the judge: {whose} |\n"
 
 
 def _picture(words: str | None) -> str:

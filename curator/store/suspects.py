@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import reduce
-
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curator import suspicion
 from curator.pair import content_id
@@ -21,13 +17,12 @@ _SIGNS = pa.schema([("pair_id", pa.string()), ("response", pa.string()), ("sign"
 def add_signs(store: Store, rows: pa.Table) -> None:
     """Store the signs of some pairs. Columns pair_id, response_a and response_b."""
     found = [
-        (pair_id, side, sign)
+        (rows["pair_id"][row].as_py(), side, sign)
         for side in ("a", "b")
-        for pair_id, signs in _signs(rows["pair_id"], rows[f"response_{side}"])
-        for sign in signs
+        for row, sign in suspicion.find(rows[f"response_{side}"].combine_chunks())
     ]
     if found:
-        store.append("sign", pa.table(list(zip(*dict.fromkeys(found), strict=True)), schema=_SIGNS))
+        store.append("sign", pa.table(list(zip(*found, strict=True)), schema=_SIGNS))
 
 
 def find_anew(store: Store) -> None:
@@ -49,19 +44,3 @@ def suspect_counts(store: Store) -> tuple[int, dict[str, int]]:
     )
     pairs = store.count("SELECT count(*) FROM input JOIN suspect USING (pair_id) WHERE role = 'pool'")
     return pairs, dict(found)
-
-
-def _signs(pair_ids: pa.ChunkedArray, texts: pa.ChunkedArray) -> Iterator[tuple[str, Sequence[str]]]:
-    """The signs of each text that has any. Arrow's RE2 goes through millions of texts, and without Python's lock."""
-    words, *others = (pc.match_substring_regex(texts, pattern) for pattern in suspicion.GLANCES)
-    near = reduce(pc.or_, others)
-    said = pc.and_not(words, near)
-    nearer = reduce(pc.or_, (pc.match_substring_regex(texts.filter(said), pattern) for pattern in suspicion.CLOSER))
-    for ids, read in ((pair_ids, texts), (pair_ids.filter(said), texts.filter(said))):
-        which = near if read is texts else nearer
-        yield from zip(ids.filter(which).to_pylist(), map(suspicion.signs, read.filter(which).to_pylist()), strict=True)
-    # Those that were not read may still repeat themselves; of what was read nothing is lost by asking once more.
-    long = pc.greater_equal(pc.binary_length(texts), suspicion.LONG)
-    for pair_id, text in zip(pair_ids.filter(long).to_pylist(), texts.filter(long).to_pylist(), strict=True):
-        if suspicion.repeats(text):
-            yield pair_id, ("repetition",)
