@@ -54,7 +54,7 @@ def test_what_comes_in_during_a_write_goes_into_the_next(store: Store, monkeypat
 def test_everything_is_written_when_asking_fails_or_is_stopped_twice(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_WAITING", 100)
+    monkeypatch.setattr(module, "MOST_WAITING", 2)
     all_ = judgments(store)
 
     async def ask() -> None:

@@ -288,6 +288,7 @@ def trials(name: str) -> Iterator[Trials]:
     """The trials of a stage, in a temporary folder, with the servers that it needs."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"kills-{name}-")))
+        curator(root, ["--version"])  # the first run waits for what is loaded beforehand, which is not its own time
         server = stack.enter_context(FakeSGLang(delay=0.1))
         hub = stack.enter_context(FakeHub()) if name == "push" else None
         if hub is not None:
