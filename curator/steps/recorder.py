@@ -17,7 +17,7 @@ from curator.store.judgments import add_judgments
 REST = 4
 """Pause after a write, in times that it took: writing takes a fifth of a core at the most, and loses milliseconds."""
 
-MOST_WAITING = 8
+MOST_WAITING = 16
 """Replies to requests that wait to be written: with as many, the pause is over, and judges wait where a write goes on."""
 
 

@@ -37,10 +37,22 @@ from tests.conftest import judgments, pairs, write_rows
 from tests.fake_hub_uploads import TOKEN, FakeHub
 from tests.fake_sglang import FakeSGLang
 from tests.review_servers import says, serving
-from tests.survival.killing import Ended, curator, files, forget, problems, store_rows, strays
+from tests.survival.killing import (
+    MOST_UNSEEN,
+    MOST_WAITING,
+    Ended,
+    curator,
+    files,
+    forget,
+    problems,
+    store_rows,
+    strays,
+)
 
 COUNT = 60
 BATCH, IN_FLIGHT = 4, 2
+MOST_TWICE = BATCH * (IN_FLIGHT + MOST_UNSEEN + 2 * MOST_WAITING)
+"""Judgments that a kill loses at the most: asked for, answered and not taken, being written, and waiting to be."""
 DB = "raw.curated/curator.duckdb"
 RECORDED = ("--judgments", "log.jsonl", "--judge", "j", "--alpha", "0.3")
 EXPORTS = ("--export", "trl-reward", "--export", "axolotl", "--audit", "0.3")
@@ -247,7 +259,10 @@ class Trials:
         self.tally.kills += killed
         self.tally.runs += 1
         if self.needed:
-            self.tally.asked_twice.append((self._server.prompts - asked - self.needed) // max(1, killed))
+            twice = -(-(self._server.prompts - asked - self.needed) // max(1, killed))
+            self.tally.asked_twice.append(twice)
+            if twice > MOST_TWICE:
+                self._wrong(where, f"{twice} judgments were asked for twice, of {MOST_TWICE} at the most")
         found = list(self._different(folder, *self._end))
         if found and not (late and not list(self._different(folder, *self._twice))):
             for problem in found:
@@ -363,6 +378,6 @@ def main() -> None:
             total.wrong += tally.wrong
             for one in tally.wrong:
                 print(f"  {one}", flush=True)
-    print(f"\n{total.kills} kills in {total.runs} runs, {time.monotonic() - begun:.0f} s; batches in flight: "
-          f"{IN_FLIGHT} of {BATCH}; wrong: {len(total.wrong)}")  # fmt: skip
+    print(f"\n{total.kills} kills in {total.runs} runs, {time.monotonic() - begun:.0f} s; "
+          f"asked twice a kill: {MOST_TWICE} may be; wrong: {len(total.wrong)}")  # fmt: skip
     raise SystemExit(1 if total.wrong else 0)
