@@ -142,6 +142,12 @@ def exported(folder: Path) -> None:
     write_rows(folder / "test.jsonl", [{"question": f"prompt {i}"} for i in range(5)])
 
 
+def waiting(folder: Path) -> None:
+    """Tasks for people are written, and nobody has answered any."""
+    labelled(folder)
+    done(folder, "queue", "--db", DB, "--out", "people", "--shard-size", "2")
+
+
 def told(folder: Path) -> None:
     """Groups have their data sets already, of which more labels will make others."""
     exported(folder)
@@ -177,8 +183,8 @@ STAGES = {
             ALL_TOOLS, ("jsonl", "csv", "json", "json", "jsonl"), strict=True)),
          "answers-jsonl/export.jsonl.gz", "--db", DB),
     ),
-    "queue": Stage(exported, ("queue", "--db", DB, "--out", "people", "--shard-size", "5", "--to", "html")),
-    "queue-again": Stage(exported, ("queue", "--db", DB, "--out", "people", "--shard-size", "3")),
+    "queue": Stage(waiting, ("queue", "--db", DB, "--out", "people", "--shard-size", "5", "--to", "html")),
+    "queue-again": Stage(waiting, ("queue", "--db", DB, "--out", "people", "--shard-size", "3")),
     "export": Stage(exported, ("export", "--db", DB, "--out", "out", "--to", "openrlhf", "--split", "0.2")),
     "ranking": Stage(exported, ("export", "--db", DB, "--out", "out", "--to", "ranking")),
     "agreement": Stage(told, ("agreement", "--db", DB, "--annotator-groups", "groups.yaml", "--datasets", "by-group")),
