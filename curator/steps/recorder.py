@@ -18,7 +18,7 @@ REST = 4
 """Pause after a write, in times that it took: writing takes a fifth of a core at the most, and loses milliseconds."""
 
 MOST_WAITING = 16
-"""Replies to requests that wait to be written: with as many, the pause is over, and judges wait where a write goes on."""
+"""Requests whose replies wait to be written: with as many, the pause is over, and judges wait while a write goes on."""
 
 
 @dataclass(slots=True)
