@@ -37,10 +37,11 @@ def command(
 ) -> None:
     """Find near duplicates, languages and prompts of evaluation sets, for --where.
 
-    Reads the pairs that are new since the last time. Prompts are near duplicates where at least --similarity of the
-    three-word runs of both are in both, in the whole conversation and in its last turn; pairs, where their prompts
-    and both responses are, on whichever sides these stand. Case, punctuation and spaces do not count. A prompt stands
-    in an evaluation set where thirteen words in a row do, or all words of a shorter one.
+    Reads the pairs that are new since the last time, all or nothing: one that is stopped has kept nothing and
+    starts over. Prompts are near duplicates where at least --similarity of the three-word runs of both are in both,
+    in the whole conversation and in its last turn; pairs, where their prompts and both responses are, on whichever
+    sides these stand. Case, punctuation and spaces do not count. A prompt stands in an evaluation set where
+    thirteen words in a row do, or all words of a shorter one.
 
     \b
     Examples:

@@ -32,8 +32,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 STOP_SECONDS = 1.0
 """How soon it is noticed that the user wants to stop, where no server answers."""
 
-MOST_UNSEEN = 64
-"""Requests whose answers nobody has taken yet; with more, servers are asked nothing new."""
+MOST_UNSEEN = 16
+"""Requests whose answers nobody has taken yet; with more, servers are asked nothing new. A crash loses these, too."""
 
 
 class Window:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from types import TracebackType
 from typing import Self
 
@@ -16,8 +17,8 @@ from curator.store.judgments import add_judgments
 REST = 4
 """Pause after a write, in times that it took: writing takes a fifth of a core at the most, and loses milliseconds."""
 
-MOST_WAITING = 20_000
-"""Judgments not yet written at which judges have to wait: the disk is slower than they are."""
+MOST_WAITING = 16
+"""Requests whose replies wait to be written: with as many, the pause is over, and judges wait while a write goes on."""
 
 
 @dataclass(slots=True)
@@ -55,14 +56,16 @@ class Cost:
 class Recorder:
     """Writes judgments while more are on their way: what comes in during one write goes into the next.
 
-    On leaving, everything is written, also after an error.
+    A crash loses what was answered to `2 * MOST_WAITING` requests at the most: as many are written together as may
+    wait meanwhile. On leaving, everything is written, also after an error.
     """
 
     def __init__(self, store: Store, judge_id: str) -> None:
         self._store, self._judge_id = store, judge_id
-        self._waiting: list[Judgment] = []
+        self._waiting: list[Sequence[Judgment]] = []
         self._writing: asyncio.Task[None] | None = None
-        self._leaving = asyncio.Event()
+        self._hurry, self._room = asyncio.Event(), asyncio.Event()
+        self._leaving = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,32 +73,40 @@ class Recorder:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        self._leaving.set()
+        self._leaving = True
+        self._hurry.set()
         if self._writing is not None:
             await asyncio.shield(self._writing)
 
     async def add(self, judgments: Sequence[Judgment]) -> None:
-        """Take judgments to be written soon.
+        """Take the replies to one request, to be written soon.
 
         Raises:
             StoreError, OSError: an earlier write failed.
         """
-        self._waiting += judgments
+        self._waiting.append(judgments)
         if self._writing is not None and self._writing.done():
             self._writing.result()
             self._writing = None
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
-        elif len(self._waiting) > MOST_WAITING:
-            await asyncio.shield(self._writing)
+        if len(self._waiting) >= MOST_WAITING:
+            self._hurry.set()
+            self._room.clear()
+            await self._room.wait()
 
     async def _write(self) -> None:
-        while self._waiting:
-            lot, self._waiting = self._waiting, []
-            start = time.monotonic()
-            await asyncio.to_thread(add_judgments, self._store, self._judge_id, lot)
-            if not self._leaving.is_set():
-                try:
-                    await asyncio.wait_for(self._leaving.wait(), REST * (time.monotonic() - start))
-                except TimeoutError:
-                    pass
+        try:
+            while self._waiting:
+                lot, self._waiting = list(chain.from_iterable(self._waiting)), []
+                self._room.set()
+                self._hurry.clear()
+                start = time.monotonic()
+                await asyncio.to_thread(add_judgments, self._store, self._judge_id, lot)
+                if not self._leaving:
+                    try:
+                        await asyncio.wait_for(self._hurry.wait(), REST * (time.monotonic() - start))
+                    except TimeoutError:
+                        pass
+        finally:
+            self._room.set()

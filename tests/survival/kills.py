@@ -37,10 +37,22 @@ from tests.conftest import judgments, pairs, write_rows
 from tests.fake_hub_uploads import TOKEN, FakeHub
 from tests.fake_sglang import FakeSGLang
 from tests.review_servers import says, serving
-from tests.survival.killing import Ended, curator, files, forget, problems, store_rows, strays
+from tests.survival.killing import (
+    MOST_UNSEEN,
+    MOST_WAITING,
+    Ended,
+    curator,
+    files,
+    forget,
+    problems,
+    store_rows,
+    strays,
+)
 
 COUNT = 60
 BATCH, IN_FLIGHT = 4, 2
+MOST_TWICE = BATCH * (IN_FLIGHT + MOST_UNSEEN + 2 * MOST_WAITING)
+"""Judgments that a kill loses at the most: asked for, answered and not taken, being written, and waiting to be."""
 DB = "raw.curated/curator.duckdb"
 RECORDED = ("--judgments", "log.jsonl", "--judge", "j", "--alpha", "0.3")
 EXPORTS = ("--export", "trl-reward", "--export", "axolotl", "--audit", "0.3")
@@ -130,6 +142,12 @@ def exported(folder: Path) -> None:
     write_rows(folder / "test.jsonl", [{"question": f"prompt {i}"} for i in range(5)])
 
 
+def waiting(folder: Path) -> None:
+    """Tasks for people are written, and nobody has answered any."""
+    labelled(folder)
+    done(folder, "queue", "--db", DB, "--out", "people", "--shard-size", "2")
+
+
 def told(folder: Path) -> None:
     """Groups have their data sets already, of which more labels will make others."""
     exported(folder)
@@ -165,8 +183,8 @@ STAGES = {
             ALL_TOOLS, ("jsonl", "csv", "json", "json", "jsonl"), strict=True)),
          "answers-jsonl/export.jsonl.gz", "--db", DB),
     ),
-    "queue": Stage(exported, ("queue", "--db", DB, "--out", "people", "--shard-size", "5", "--to", "html")),
-    "queue-again": Stage(exported, ("queue", "--db", DB, "--out", "people", "--shard-size", "3")),
+    "queue": Stage(waiting, ("queue", "--db", DB, "--out", "people", "--shard-size", "5", "--to", "html")),
+    "queue-again": Stage(waiting, ("queue", "--db", DB, "--out", "people", "--shard-size", "3")),
     "export": Stage(exported, ("export", "--db", DB, "--out", "out", "--to", "openrlhf", "--split", "0.2")),
     "ranking": Stage(exported, ("export", "--db", DB, "--out", "out", "--to", "ranking")),
     "agreement": Stage(told, ("agreement", "--db", DB, "--annotator-groups", "groups.yaml", "--datasets", "by-group")),
@@ -204,10 +222,13 @@ class Trials:
         self.needed = server.prompts - asked
         self.points, self.seconds = ended.points, ended.seconds
         self._end = store_rows(self._after / DB), files(self._after)
-        # Where a run that had done all is killed and run again, that is a second run.
+        # Where a run that had done all is killed and run again, that is a second run, or one that finds all unchanged.
         twice = Path(shutil.copytree(self._after, root / "twice"))
         self._done(twice)
-        self._twice = store_rows(twice / DB), files(twice)
+        tables, texts = self._end
+        again = files(twice)
+        results = {name: text for name, text in again.items() if name.endswith("run.json")}
+        self._twice = (store_rows(twice / DB), again), (tables, texts | results)
         self._last = max((place for place, what in enumerate(ended.points) if "COMMIT" in what), default=-1)
         self._sent = None if hub is None else {name: dict(repo["branches"]["main"]) for name, repo in hub.repos.items()}
 
@@ -247,9 +268,12 @@ class Trials:
         self.tally.kills += killed
         self.tally.runs += 1
         if self.needed:
-            self.tally.asked_twice.append((self._server.prompts - asked - self.needed) // max(1, killed))
+            twice = -(-(self._server.prompts - asked - self.needed) // max(1, killed))
+            self.tally.asked_twice.append(twice)
+            if twice > MOST_TWICE:
+                self._wrong(where, f"{twice} judgments were asked for twice, of {MOST_TWICE} at the most")
         found = list(self._different(folder, *self._end))
-        if found and not (late and not list(self._different(folder, *self._twice))):
+        if found and not (late and any(not list(self._different(folder, *end)) for end in self._twice)):
             for problem in found:
                 self._wrong(where, problem)
         forget(folder)
@@ -288,6 +312,7 @@ def trials(name: str) -> Iterator[Trials]:
     """The trials of a stage, in a temporary folder, with the servers that it needs."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"kills-{name}-")))
+        curator(root, ["--version"])  # the first run waits for what is loaded beforehand, which is not its own time
         server = stack.enter_context(FakeSGLang(delay=0.1))
         hub = stack.enter_context(FakeHub()) if name == "push" else None
         if hub is not None:
@@ -362,6 +387,6 @@ def main() -> None:
             total.wrong += tally.wrong
             for one in tally.wrong:
                 print(f"  {one}", flush=True)
-    print(f"\n{total.kills} kills in {total.runs} runs, {time.monotonic() - begun:.0f} s; batches in flight: "
-          f"{IN_FLIGHT} of {BATCH}; wrong: {len(total.wrong)}")  # fmt: skip
+    print(f"\n{total.kills} kills in {total.runs} runs, {time.monotonic() - begun:.0f} s; "
+          f"asked twice a kill: {MOST_TWICE} may be; wrong: {len(total.wrong)}")  # fmt: skip
     raise SystemExit(1 if total.wrong else 0)

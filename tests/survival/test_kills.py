@@ -7,22 +7,25 @@ import random
 import pytest
 
 from tests.survival import kills
-from tests.survival.kills import BATCH, IN_FLIGHT, Trials, trials
+from tests.survival.kills import MOST_TWICE, Trials, trials
 
 
 def settled(stage: Trials, least: int) -> None:
     """So many kills at least, and nothing wrong after any of them."""
     assert stage.tally.wrong == []
     assert stage.tally.kills >= least, "runs that were over before they could be killed show nothing"
-    # What was in flight, and what was answered while one write was made and rested from: five times as long as it took.
-    assert all(twice <= 6 * BATCH * IN_FLIGHT for twice in stage.tally.asked_twice)
+    assert all(0 <= twice <= MOST_TWICE for twice in stage.tally.asked_twice)
 
 
-def test_every_step_of_writing_a_data_set_over_another() -> None:
+@pytest.mark.parametrize(
+    "seen",
+    [("os.rename", "curator.exchange"), pytest.param(("os.remove", "os.rmdir"), marks=pytest.mark.survival)],
+    ids=["into its place", "what was there is removed"],
+)
+def test_every_step_of_writing_a_data_set_over_another(seen: tuple[str, ...]) -> None:
     with trials("export") as stage:
-        seen = ("os.rename", "os.remove", "os.rmdir", "curator.exchange")
         steps = [point for point, what in enumerate(stage.points) if what.startswith(seen)]
-        assert any("exchange" in stage.points[point] for point in steps)
+        assert any("exchange" in what for what in stage.points)
         for point in steps:
             stage.at(point)
         settled(stage, len(steps))
@@ -40,15 +43,15 @@ def test_a_run_that_replaces_all_that_another_left() -> None:
     with trials("again") as stage:
         # Where the run is in the store, and its report not in its place yet, it is not to count as the one before.
         report = next(point for point, what in enumerate(stage.points) if what.endswith("/report.html"))
-        for point in (*range(4, len(stage.points), 40), report):
+        for point in (len(stage.points) // 2, report):
             stage.at(point)
-        settled(stage, 3)
+        settled(stage, 2)
 
 
 @pytest.mark.survival
 @pytest.mark.parametrize(
     ("name", "every"),
-    [("again", 12), ("import", 3), ("queue", 2), ("calibrate", 5), ("rationale", 12), ("sources", 20), ("hygiene", 9)],
+    [("import", 6), ("queue", 6), ("calibrate", 20), ("rationale", 50), ("sources", 40), ("hygiene", 6)],
 )
 def test_other_stages(name: str, every: int) -> None:
     with trials(name) as stage:
