@@ -145,7 +145,7 @@ def attacked(content: bytes, run: Runner, db: Path) -> list[int]:
     return codes
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(4, marks=pytest.mark.survival)])
+@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.survival)])
 def test_a_store_that_is_cut_off_is_damaged(count: int, run: Runner, db: Path) -> None:
     content, rng = db.read_bytes(), random.Random(1)
     for _ in range(count):
@@ -153,7 +153,7 @@ def test_a_store_that_is_cut_off_is_damaged(count: int, run: Runner, db: Path) -
         assert set(codes) == {1}
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.survival)])
+@pytest.mark.parametrize("count", [2, pytest.param(5, marks=pytest.mark.survival)])
 def test_a_store_with_a_flipped_bit_is_damaged_or_as_it_was(count: int, run: Runner, db: Path) -> None:
     content, rng = db.read_bytes(), random.Random(2)
     said = 0
@@ -236,12 +236,12 @@ def kept(db: Path) -> dict[str, list[tuple[object, ...]]]:
 def test_judgments_are_saved_from_a_store_whose_labels_are_damaged(
     run: Runner, db: Path, made: Path, tmp_path: Path
 ) -> None:
-    content, rng, before = db.read_bytes(), random.Random(3), kept(db)
-    for _ in range(40):
+    content, before = db.read_bytes(), kept(db)
+    for block in range(12_288, len(content), 262_144):
         damaged = bytearray(content)
-        damaged[rng.randrange(12_288, len(content))] ^= 1
+        damaged[block + 1_000] ^= 1
         db.write_bytes(damaged)
-        if saved(run, db, "human_label") is None and (log := saved(run, db, "saved_judgment")):
+        if saved(run, db, "label") is None and (log := saved(run, db, "saved_judgment")):
             break
     else:
         pytest.fail("no damage left the judgments whole")
