@@ -15,6 +15,8 @@ from curator.files import MAX_LINE, Reject, Row, parse_line
 
 _CHUNK = 64 * 2**10
 
+_TOO_LONG = f"is longer than {MAX_LINE // 2**20} MiB"
+
 _MARK = re.compile(rb'"[^"]*+"(?<!\\")|"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
 """What tells items apart: texts, first those that are quickly known, and signs. One quotation mark alone opens a text
 whose end is not at hand yet."""
@@ -65,7 +67,10 @@ def array_rows(file: IO[bytes], name: str, *, inside: bool = False) -> Iterator[
                     raise _Unreadable("is not JSON: the array has ended; nothing behind it was read", text)
             elif number or text or not is_last:  # not in an empty array
                 number += 1
-                yield parse_line(name, number, text, Item)
+                if len(text) > MAX_LINE:
+                    yield Item(name, number, {}, text[:_CHUNK]).reject("row", _TOO_LONG)
+                else:
+                    yield parse_line(name, number, text, Item)
     except _Unreadable as error:
         yield Item(name, number + 1, {}, error.data).reject("row", error.reason)
 
@@ -98,8 +103,7 @@ def _texts(file: IO[bytes], data: bytes) -> Iterator[tuple[bytes, bool | None]]:
             at = len(data)
         held = len(data) - start
         if held > MAX_LINE:
-            reason = f"is longer than {MAX_LINE // 2**20} MiB; nothing behind it was read"
-            raise _Unreadable(reason, data[start : start + _CHUNK])
+            raise _Unreadable(f"{_TOO_LONG}; nothing behind it was read", data[start : start + _CHUNK])
         more = file.read(max(_CHUNK, held))  # twice as much each time: a long text is looked at from its beginning
         if not more:
             if depth == 0 and (text := data[start:].strip()) and not text.startswith(b'"'):

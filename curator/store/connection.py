@@ -146,6 +146,11 @@ class Store:
         """Names of the columns and rows of any statement, some rows in memory at a time."""
         with self._busy, self._expected():
             result = self._interruptible(lambda: self._db.execute(sql))
+            if times := [str(column[0]) for column in result.description or [] if "TIME ZONE" in str(column[1])]:
+                # Such a value as Python has it needs a package more than DuckDB brings.
+                texts = ", ".join(f"{one}::VARCHAR AS {one}" for one in map(_quoted, times))
+                whole = f"SELECT * REPLACE ({texts}) FROM ({sql.rstrip().rstrip(';')}\n)"
+                result = self._interruptible(lambda: self._db.execute(whole))
             if not isinstance(result, duckdb.DuckDBPyConnection) or result.description is None:
                 raise StoreError("the statement has no result")
             some = iter(lambda: self._interruptible(lambda: result.fetchmany(ROWS)), [])
@@ -248,6 +253,10 @@ class Store:
     def seed(self) -> str:
         """Seed of everything random about this store: the calibration draw, the sides of the queue."""
         return self.setting("seed", content_id("curator"))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 PATIENCE = 2.0

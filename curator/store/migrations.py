@@ -295,5 +295,26 @@ MIGRATIONS: tuple[str, ...] = (
                    ELSE (late OR complete OR NOT mixed) AND NOT coalesce(outgrown, false) END;
     CREATE VIEW example AS               -- the pairs of the latest input, for conditions (--where)
         {_EXAMPLE};
+    CREATE VIEW saved_judgment AS        -- as a log that `label --judgments` reads; JSON knows no infinite number
+        SELECT pair_id AS id, name || '-' || left(judge_id, 8) AS judge, pair_order AS "order",
+               status = 'failed' AS failed,
+               if(bare, NULL, logprob_a) AS logprob_a, if(bare, NULL, logprob_b) AS logprob_b,
+               if(bare, NULL, logprob_tie) AS logprob_tie,
+               if(bare, exp(j.logprob_a), NULL) AS p_a, if(bare, exp(j.logprob_tie), NULL) AS p_tie,
+               CASE WHEN stated_p_a > 0.5 THEN 'a' WHEN stated_p_a < 0.5 THEN 'b' WHEN stated_p_a = 0.5 THEN 'tie' END
+                   AS verdict,
+               greatest(stated_p_a, 1 - stated_p_a) AS confidence
+        FROM (
+            SELECT *, coalesce(isinf(logprob_a) OR isinf(logprob_b) OR isinf(logprob_tie), false) AS bare FROM judgment
+        ) j JOIN judge USING (judge_id);
+    CREATE VIEW saved_label AS           -- as a file that `import` reads: what came with raw rows comes with them again
+        SELECT 'curator' AS tool, pair_id,
+               CASE WHEN verdict NOT IN ('a', 'b') THEN verdict WHEN verdict = left_side THEN 'left' ELSE 'right' END
+                   AS label,
+               annotator, note, seconds, coalesce(said_at, recorded_at)::VARCHAR AS said_at,
+               if(left_side = 'a', response_a, response_b) AS "left",
+               if(blind, NULL, {{'shown': true}}) AS judge
+        -- Of a pair that came back in doubt, what was said first: it is what calibrates.
+        FROM word JOIN pair USING (pair_id) WHERE left_side IS NOT NULL AND NOT again ORDER BY number;
     """,
 )

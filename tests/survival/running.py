@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -66,6 +68,16 @@ class Runner:
                 file.seek(0)
             said = [file.read().decode(errors="replace") for file in (out, err)]
         return Done(child.returncode, *said, ended[2].ru_maxrss // 1024, round(time.monotonic() - start, 3))
+
+
+def inside(*arguments: object) -> Done:
+    """The same in this process, which is quicker: for a command that neither limits nor harms it."""
+    from curator.cli.main import run
+
+    out, err, start = io.StringIO(), io.StringIO(), time.monotonic()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run([str(argument) for argument in arguments])
+    return Done(code, out.getvalue(), err.getvalue(), 0, round(time.monotonic() - start, 3))
 
 
 def _run(asked: dict[str, Any]) -> int:

@@ -9,15 +9,15 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from curator.errors import StoreError
 from curator.store import connection, open_store
-from tests.conftest import judgments, pairs, write_rows
-from tests.survival.running import ROOT, Done, Runner
+from tests.conftest import judgments, pairs, read_rows, write_rows
+from tests.survival.running import ROOT, Done, Runner, inside
 
 PAIRS = 120
 
@@ -85,17 +85,17 @@ def test_a_step_that_fails_leaves_the_version_before(db: Path, monkeypatch: pyte
     assert tables(db) == before
 
 
-def test_a_newer_store_is_refused_and_left_as_it_is(db: Path, run: Runner) -> None:
+def test_a_newer_store_is_refused_and_left_as_it_is(db: Path) -> None:
     with open_store(db) as store:
         store.rows("INSERT INTO migration (number) VALUES (7)")
     before = db.read_bytes()
     for command in (("status", "--db", db), ("sql", "SELECT 1", "--db", db), ("hygiene", "--db", db)):
-        refused(run(*command), db, "was written by a newer curator (schema 7", "upgrade it")
+        refused(inside(*command), db, "was written by a newer curator (schema 7", "upgrade it")
     assert db.read_bytes() == before
     assert not db.with_name("s.duckdb.wal").exists()
 
 
-def test_what_is_no_store_is_named_for_what_it_is(db: Path, run: Runner, made: Path) -> None:
+def test_what_is_no_store_is_named_for_what_it_is(db: Path, made: Path) -> None:
     other = db.with_name("other")
 
     def of_another_program() -> None:
@@ -124,7 +124,7 @@ def test_what_is_no_store_is_named_for_what_it_is(db: Path, run: Runner, made: P
             other,
         )
         for command in (("status", "--db", other), label):
-            refused(run(*command), other, words)
+            refused(inside(*command), other, words)
         assert other.read_bytes() == content
 
 
@@ -145,7 +145,7 @@ def attacked(content: bytes, run: Runner, db: Path) -> list[int]:
     return codes
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(50, marks=pytest.mark.survival)])
+@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.survival)])
 def test_a_store_that_is_cut_off_is_damaged(count: int, run: Runner, db: Path) -> None:
     content, rng = db.read_bytes(), random.Random(1)
     for _ in range(count):
@@ -153,7 +153,7 @@ def test_a_store_that_is_cut_off_is_damaged(count: int, run: Runner, db: Path) -
         assert set(codes) == {1}
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(200, marks=pytest.mark.survival)])
+@pytest.mark.parametrize("count", [2, pytest.param(5, marks=pytest.mark.survival)])
 def test_a_store_with_a_flipped_bit_is_damaged_or_as_it_was(count: int, run: Runner, db: Path) -> None:
     content, rng = db.read_bytes(), random.Random(2)
     said = 0
@@ -202,34 +202,117 @@ def test_changes_that_are_not_in_the_file_yet(run: Runner, db: Path, tmp_path: P
     assert run("status", "--db", db).code == 0
 
 
-SAVED_JUDGMENTS = """SELECT pair_id AS id, name AS judge, pair_order AS "order", logprob_a, logprob_b, logprob_tie
-FROM judgment JOIN judge USING (judge_id) WHERE status = 'ok'"""
+def saved(run: Callable[..., Done], db: Path, view: str) -> Path | None:
+    """What README says to do with a damaged store; None: that part of it is damaged."""
+    done = run("sql", f"FROM {view}", "--db", db, "--json")
+    if done.code:
+        return None
+    path = db.with_name(f"{view}.jsonl")
+    path.write_text(done.out)
+    return path
+
+
+def kept(db: Path) -> dict[str, list[tuple[object, ...]]]:
+    """What people and judges said, and what came of it; a recorded judge that is saved is another judge."""
+    with open_store(db, read_only=True) as store:
+        return {
+            "labels": store.rows(
+                """SELECT pair_id, annotator, verdict, origin, blind, left_side, note, seconds,
+                coalesce(said_at, recorded_at)::VARCHAR FROM human_label WHERE left_side IS NOT NULL ORDER BY ALL"""
+            ),
+            "with rows": store.rows(
+                "SELECT pair_id, annotator, verdict, origin, blind FROM human_label WHERE left_side IS NULL ORDER BY 1"
+            ),
+            "judgments": store.rows(
+                """SELECT pair_id, pair_order, status, round(logprob_a, 12), round(logprob_b, 12),
+                round(logprob_tie, 12), round(stated_p_a, 12) FROM judgment ORDER BY ALL"""
+            ),
+            "decisions": store.rows("SELECT pair_id, decision, label, reason FROM decision ORDER BY ALL"),
+            "threshold": store.rows("SELECT n, errors, m, round(threshold, 12), accepted FROM calibration"),
+        }
 
 
 @pytest.mark.survival
 def test_judgments_are_saved_from_a_store_whose_labels_are_damaged(
     run: Runner, db: Path, made: Path, tmp_path: Path
 ) -> None:
-    content, rng = db.read_bytes(), random.Random(3)
-    for _ in range(200):
+    content, before = db.read_bytes(), kept(db)
+    for block in range(12_288, len(content), 262_144):
         damaged = bytearray(content)
-        damaged[rng.randrange(12_288, len(content))] ^= 1
+        damaged[block + 1_000] ^= 1
         db.write_bytes(damaged)
-        if run("export", "--db", db, "--out", tmp_path / "x").code == 1:
-            saved = run("sql", SAVED_JUDGMENTS, "--db", db, "--json")
-            if saved.code == 0:
-                break
+        if saved(run, db, "label") is None and (log := saved(run, db, "saved_judgment")):
+            break
     else:
         pytest.fail("no damage left the judgments whole")
-    log = tmp_path / "saved.jsonl"
-    log.write_text(saved.out)
-    done = run("label", made / "raw.jsonl", "--judgments", log, "--out", tmp_path / "new", "--json")
-    result, before = json.loads(done.out), json.loads((made / "run.json").read_bytes())
-    assert result["judgments"] == before["judgments"]
-    assert (result["accepted"], result["threshold"]) == (before["accepted"], before["threshold"])
+    done = run("label", made / "raw.jsonl", "--judgments", log, "--out", tmp_path / "new")
+    assert done.code == 0, done
+    assert kept(tmp_path / "new" / "curator.duckdb") == before
 
 
-@pytest.mark.parametrize("name", ["d\"q' ;--", "n\nl\u00e9\u202e", "%s{0}[x]*$HOME", "md:x"])
+def test_whatever_a_judge_and_people_said_is_saved_and_says_the_same_to_a_new_store(tmp_path: Path) -> None:
+    count = 400
+    raw = write_rows(tmp_path / "raw.jsonl", pairs(count))
+    log = judgments(count, wrong=range(0, count, 40))
+    for place, row in enumerate(log):
+        for_a = row["p_a"] > 0.5
+        if place % 6 == 1:
+            row.update(p_a=None, verdict="a" if for_a else "b")
+        elif place % 6 == 2:
+            row.update(p_tie=round(1 - row["p_a"], 3) if place % 4 else 0.04)
+        elif place % 6 == 3:
+            said_of = (-0.25, -1.75) if for_a else (-1.75, -0.25)
+            row.update(p_a=None, logprob_a=said_of[0], logprob_b=said_of[1], logprob_tie=-3.1)
+        elif place % 6 == 4:
+            row.update(verdict=("a", "tie", "b")[place % 3], confidence=0.8)
+        elif place % 30 == 5:
+            row.update(p_a=None, failed=True)
+    out, new = tmp_path / "out", tmp_path / "new"
+    db, judged = out / "curator.duckdb", write_rows(tmp_path / "log.jsonl", log)
+    assert inside("label", raw, "--judgments", judged, "--out", out, "--alpha", 0.2).code in {0, 3, 4}
+    said: list[dict[str, object]] = []
+    for place, task in enumerate(read_rows(out / "queue.jsonl")[:250]):
+        right = ("first", "second")[int(task["prompt"][0]["content"].split()[1]) % 2]
+        label = "left" if task["left"].startswith(right) else "right"
+        if place % 30 == 9:
+            label = ("tie", "both_bad", "skip")[place % 3]
+        one = {**task, "label": label, "annotator": ("anna", "ben \u202e")[place % 2], "note": None}
+        if place % 7 == 0:
+            said.append({**one, "annotator": "carl", "note": 'said "so"\n;--'})
+        if place > 200:
+            one["judge"] = {"prefers": "left", "probability": 0.6}
+        if place % 4 == 0:
+            one.update(tool="curator", seconds=place / 8, said_at="2026-01-02T03:04:05.678901+05:30")
+            one.setdefault("judge", None)
+        said.append(one)
+    assert inside("import", write_rows(tmp_path / "said.jsonl", said), "--db", db).code == 0
+    assert inside("label", raw, "--judgments", judged, "--out", out, "--alpha", 0.2).code in {0, 3, 4}
+    before = kept(db)
+    assert len(before["labels"]) == len(said) > 60
+    assert {row[3] for row in before["labels"]} == {"calibration", "review"}
+    assert before["threshold"][-1][4] > 0
+
+    files = [saved(inside, db, view) for view in ("saved_judgment", "saved_label")]
+    label = ("label", raw, "--judgments", files[0], "--out", new, "--alpha", 0.2)
+    assert inside(*label).code in {0, 3, 4}
+    done = inside("import", files[1], "--db", new / "curator.duckdb", "--json")
+    assert (done.code, json.loads(done.out)["added"], json.loads(done.out)["refused"]) == (0, len(said), []), done
+    assert inside(*label).code in {0, 3, 4}
+    after = kept(new / "curator.duckdb")
+    assert {name: after[name] for name in before if name != "threshold"} == {
+        name: before[name] for name in before if name != "threshold"
+    }
+    assert after["threshold"][-1] == before["threshold"][-1]
+
+
+def test_a_time_is_shown_by_sql(made: Path) -> None:
+    for query in ('SELECT recorded_at AS "a""b" FROM run ORDER BY 1; ', "FROM run", "SELECT now() -- of today"):
+        done = inside("sql", query, "--db", made / "curator.duckdb", "--json")
+        assert done.code == 0, done
+        assert "+00" in str(list(json.loads(done.out.splitlines()[0]).values())[-1])
+
+
+@pytest.mark.parametrize("name", ["d\"q' ;--", "nl\u00e9\u202e", "%s{0}[x]*$HOME", "md:x"])
 def test_a_store_lies_under_any_name(name: str, run: Runner, made: Path, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
     path = Path(shutil.copy(made / "curator.duckdb", tmp_path / name / f"{name}.duckdb"))
@@ -239,9 +322,9 @@ def test_a_store_lies_under_any_name(name: str, run: Runner, made: Path, tmp_pat
     assert sorted(one.name for one in path.parent.iterdir()) == [path.name]
 
 
-def test_a_name_that_duckdb_reads_otherwise_is_refused(run: Runner, made: Path, tmp_path: Path) -> None:
+def test_a_name_that_duckdb_reads_otherwise_is_refused(made: Path, tmp_path: Path) -> None:
     out = tmp_path / "what?x=1"
-    refused(run("label", made / "raw.jsonl", "--judgments", made / "log.jsonl", "--out", out), out, "question mark")
+    refused(inside("label", made / "raw.jsonl", "--judgments", made / "log.jsonl", "--out", out), out, "question mark")
 
 
 @pytest.mark.parametrize("command", ["label", "import", "export", "sql"])
