@@ -1,4 +1,4 @@
-"""What CI installs is pinned to the byte: the lock files name the versions that are written down, each with its hashes."""
+"""What CI installs is pinned to the byte: the locks name the versions that are written down, each with its hashes."""
 
 from __future__ import annotations
 
