@@ -508,7 +508,7 @@ def test_tries_of_a_group_are_its_own_and_those_of_the_small_groups_it_was_among
     ):
         add_calibration(
             store, JUDGE.judge_id, [tried(*one) for one in decision], score="bpe", ties="error", votes="majority",
-            group_by="field", fingerprint=str(number),
+            group_by="field", fingerprint=str(number), suspects="queue",
         )  # fmt: skip
     assert tries("x", 70, 100) == 3, "60 labels of its own, 40 and 45 among the small ones; not those it had left"
     assert tries(None, 30, 100) == 1

@@ -121,8 +121,8 @@ COMMANDS = {
     ),
 }  # fmt: skip
 SHORT = {"label anew": (1_000,), "export jsonl": (0,), "import": (0,)}
-LONG = (0, 8, 24, 70, 200, 600, 1_300, 2_300)
-MIDDLE = (0, 24, 140)
+LONG = (0, 24, 200, 1_300)
+MIDDLE = (0, 140)
 FEW = (0, 36)
 
 
