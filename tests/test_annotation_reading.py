@@ -63,7 +63,7 @@ def test_nothing_in_it(tmp_path: Path, data: bytes) -> None:
         (b'{"a": 1}, ]', "export, item 2: row is not JSON: Input is a zero-length, empty document (column 1)"),
         (b'{"a": 1}, ' + b"[" * 300_000, "export, item 2: row is cut off: the file ends before the array does"),
         (b'{"a": 1}, ' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"]", "export, item 2: row is nested too deeply"),
-        (b'{"a": 1}, [' + b'1,' * 99_999, "export, item 2: row is longer than 0 MiB; nothing behind it was read"),
+        (b'{"a": 1}, [' + b'1,' * 99_999, "export, item 2: row is longer than 32 MiB; nothing behind it was read"),
     ],
 )  # fmt: skip
 def test_broken_arrays(tmp_path: Path, data: bytes, message: str, monkeypatch: pytest.MonkeyPatch) -> None:

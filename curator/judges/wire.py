@@ -106,28 +106,33 @@ async def _replies(
     if not isinstance(replies, list) or len(replies) != len(prompts):
         count = len(replies) if isinstance(replies, list) else "no list of"
         raise Transient(f"asked {len(prompts)} prompts and got {count} replies")
-    found = []
-    for place, (prompt, reply) in enumerate(zip(prompts, replies, strict=True)):
-        try:
-            meta = reply["meta_info"]
-            finish, told, counted = meta.get("finish_reason"), meta.get("id"), meta.get("prompt_tokens")
-            aborted = bool(finish) and finish.get("type") == "abort"
-        except (LookupError, TypeError, AttributeError) as error:
-            raise Transient(f"a reply is none ({type(error).__name__}: {error})") from None
-        if aborted:
-            raise Transient(f"the server aborted the request: {message(str(finish).encode())}")
-        if name and isinstance(told, str) and told.startswith(name) and told != f"{name}_{place}":
-            raise Transient("replies are not in the order of their prompts")
-        if prompt.tokens is not None and counted is not None and counted != prompt.tokens:
-            raise Transient(f"a reply is about {message(str(counted).encode())} prompt tokens, not {prompt.tokens}")
-        weights = meta.get("weight_version")
-        if known.weights is not None and weights is not None and weights != known.weights:
-            raise JudgeError(
-                f"{shown(url)} has other weights than before ({message(str(weights).encode())}): that is another "
-                "judge. What was judged is kept"
-            )
-        found.append((reply, meta))
-    return found
+    return [
+        (reply, _meta(prompt, reply, f"{name}_{place}" if name else "", url, known))
+        for place, (prompt, reply) in enumerate(zip(prompts, replies, strict=True))
+    ]
+
+
+def _meta(prompt: Prompt, reply: Any, name: str, url: str, known: Known) -> dict[str, Any]:
+    """The `meta_info` of what should be the reply to a prompt that was sent under a name, if under any."""
+    try:
+        meta = reply["meta_info"]
+        finish, told, counted = meta.get("finish_reason"), meta.get("id"), meta.get("prompt_tokens")
+        aborted = bool(finish) and finish.get("type") == "abort"
+    except (LookupError, TypeError, AttributeError) as error:
+        raise Transient(f"a reply is none ({type(error).__name__}: {error})") from None
+    if aborted:
+        raise Transient(f"the server aborted the request: {message(str(finish).encode())}")
+    if name and isinstance(told, str) and told.startswith(name.partition("_")[0]) and told != name:
+        raise Transient("replies are not in the order of their prompts")
+    if prompt.tokens is not None and counted is not None and counted != prompt.tokens:
+        raise Transient(f"a reply is about {message(str(counted).encode())} prompt tokens, not {prompt.tokens}")
+    weights = meta.get("weight_version")
+    if known.weights is not None and weights is not None and weights != known.weights:
+        raise JudgeError(
+            f"{shown(url)} has other weights than before ({message(str(weights).encode())}): that is another "
+            "judge. What was judged is kept"
+        )
+    return dict(meta)
 
 
 def _rationale(prompt: Prompt, reply: dict[str, Any], meta: dict[str, Any]) -> Rationale:

@@ -322,7 +322,12 @@ def replies(data: bytes) -> None:
     prompt = Prompt("0" * 32, Order.AB, b"[1]", tokens=None)
     for reply in value if isinstance(value, list) else [value]:
         try:
-            made = wire._judgment(prompt, reply, [7, 8], 0.1)
+            meta = wire._meta(prompt, reply, "", "http://127.0.0.1:9", wire.Known())
+        except Transient as error:
+            str(error).encode()
+            continue
+        try:
+            made = wire._judgment(prompt, reply, meta, [7, 8], 0.1)
         except Transient as error:
             str(error).encode()
         else:
@@ -332,7 +337,7 @@ def replies(data: bytes) -> None:
                 pa.array(column, _JUDGMENT.field(key).type)
             check(all(-math.inf < one < 0.001 for one in (made.logprob_a, made.logprob_b) if one is not None), "can be")
         try:
-            rationale = wire._rationale(prompt, reply)
+            rationale = wire._rationale(prompt, reply, meta)
         except Transient:
             continue
         check(bool(rationale.text) != bool(rationale.failed), "there is a text, or why there is none")

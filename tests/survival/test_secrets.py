@@ -63,7 +63,7 @@ class Scenes:
             assert "HTTP 400: {'" in self.label("echo-400", "--judge-url", url, code=3)
             assert "first shown    not known" in self.place.curator("doctor", "--judge-url", url, code=1)
             server.poison = lambda text: "echo 500"
-            assert "HTTP 500: {'" in self.label("echo-500", "--judge-url", url, code=3)
+            assert "HTTP 500: {'" in self.label("echo-500", "--judge-url", url, code=5)
             server.poison = lambda text: "echo 401"
             assert "refuses the key" in self.label("echo-401", "--judge-url", url, code=1)
             said = self.label("query", "--judge-url", f"{url}?api_key={quote(self.query)}", code=1)
