@@ -245,7 +245,7 @@ def test_a_name_is_asked_for_and_cleaned(server: Server) -> None:
     assert (state["annotator"], state["message"]) == (None, "Give a name that can be read.")
     _, state = server.sync(" Anna\x1b Lee ")
     assert state["annotator"] == "Anna Lee"
-    assert set(state["task"]) == {"pair_id", "prompt", "left", "right", "diff", "judge"}
+    assert set(state["task"]) == {"pair_id", "prompt", "left", "right", "diff", "judge", "signs"}
     assert state["task"]["judge"] is None, "what the judge says is never shown"
 
 

@@ -143,8 +143,8 @@ def _run(
 ) -> None:
     os.setsid()
     os.environ |= environment
-    for ignored in ignores:
-        signal.signal(ignored, signal.SIG_IGN)
+    for one in (signal.SIGHUP, signal.SIGTERM):  # the tests themselves may run under `nohup`
+        signal.signal(one, signal.SIG_IGN if one in ignores else signal.SIG_DFL)
     for number, name in ((1, "out"), (2, "err")):
         # The first terminal that the leader of a session opens, to read and write, is its own.
         os.dup2(os.open(terminal or f"{logs}/{name}", os.O_RDWR), number)
