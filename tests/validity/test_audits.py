@@ -35,10 +35,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with open_store(tmp_path / "s.duckdb") as opened:
         replace_input(opened, [("pool", rows)])
         opened.rows(
-            """INSERT INTO calibration (calibration_id, judge_id, score, guarantee, alpha, delta, ties, votes, n,
-                                        errors, m, threshold, accepted, accepted_calibration, accepted_errors,
+            """INSERT INTO calibration (calibration_id, judge_id, score, guarantee, alpha, delta, ties, votes, suspects,
+                                        n, errors, m, threshold, accepted, accepted_calibration, accepted_errors,
                                         fingerprint)
-            SELECT i, 'j', 'bpe', 'fdr', '1/10', '1/10', 'error', 'majority', 0, 0, 0, 1.0, 0, 0, 0, ''
+            SELECT i, 'j', 'bpe', 'fdr', '1/10', '1/10', 'error', 'majority', 'queue', 0, 0, 0, 1.0, 0, 0, 0, ''
             FROM range(1, 3) t(i)"""
         )
         # The judge says a; people say b where it is wrong.
