@@ -60,14 +60,17 @@ def assert_right(replies: list[Judgment], asked: list[Question], failed: Iterabl
         assert reply.seconds is not None
 
 
-def ask(judge: SGLangJudge, asked: Iterable[Question]) -> list[Judgment]:
-    """Ask all and gather what was yielded."""
+def ask(judge: SGLangJudge, asked: Iterable[Question], found: list[Judgment] | None = None) -> list[Judgment]:
+    """Ask all and gather what was yielded, in `found` also where it ends in an error."""
+    replies = [] if found is None else found
 
-    async def gather() -> list[Judgment]:
+    async def gather() -> None:
         async with judge:
-            return [reply async for batch in judge.judge(asked) for reply in batch]
+            async for batch in judge.judge(asked):
+                replies.extend(batch)
 
-    return asyncio.run(asyncio.wait_for(gather(), 30))
+    asyncio.run(asyncio.wait_for(gather(), 30))
+    return replies
 
 
 def client(*servers: FakeSGLang, **changes: Any) -> SGLangJudge:

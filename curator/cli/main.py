@@ -82,8 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
         import traceback
 
         code = FAILED
-        with suppress(OSError):
-            click.echo(clean(hidden(traceback.format_exc().expandtabs())), err=True)
+        _tell(traceback.format_exc().expandtabs())
     for stream in (sys.stdout, sys.stderr):
         _let_go(stream)
     sys.exit(code)
@@ -126,17 +125,21 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         said = io.StringIO()
         error.show(said)
-        with suppress(OSError):
-            click.echo(clean(hidden(said.getvalue())), err=True, nl=False)  # it may quote a recipe
+        _tell(said.getvalue().removesuffix("\n"))
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output has gone; nothing is wrong, and nothing more can be said.
         _let_go(sys.stdout)
         return FAILED
     except (CuratorError, OSError, MemoryError, click.Abort, KeyboardInterrupt) as error:
-        with suppress(OSError):  # nobody may be there to read it
-            click.echo(f"Error: {clean(hidden(_message(error)))}", err=True)
+        _tell(f"Error: {_message(error)}")
         return _CODES.get(type(error), FAILED)
+
+
+def _tell(text: str) -> None:
+    """Say what went wrong, without what it may quote of secrets and hostile text."""
+    with suppress(OSError):  # nobody may be there to read it
+        click.echo(clean(hidden(text)), err=True)
 
 
 def _strange(argument: str) -> str | None:

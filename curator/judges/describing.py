@@ -37,7 +37,7 @@ async def describe(session: aiohttp.ClientSession, url: str) -> tuple[dict[str, 
     }
     source, version = model.get("tokenizer_path"), server.get("version")
     source = source if source and isinstance(source, str) else model["model_path"]
-    return settings, context if context > 0 else 1 << 30, source, version if isinstance(version, str) else None
+    return settings, context or 1 << 30, source, version if isinstance(version, str) else None
 
 
 async def identity(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:

@@ -107,13 +107,13 @@ async def _replies(
         count = len(replies) if isinstance(replies, list) else "no list of"
         raise Transient(f"asked {len(prompts)} prompts and got {count} replies")
     return [
-        (reply, _meta(prompt, reply, f"{name}_{place}" if name else "", url, known))
+        (reply, _meta(prompt, place, reply, name, url, known))
         for place, (prompt, reply) in enumerate(zip(prompts, replies, strict=True))
     ]
 
 
-def _meta(prompt: Prompt, reply: Any, name: str, url: str, known: Known) -> dict[str, Any]:
-    """The `meta_info` of what should be the reply to a prompt that was sent under a name, if under any."""
+def _meta(prompt: Prompt, place: int, reply: Any, name: str, url: str, known: Known) -> dict[str, Any]:
+    """The `meta_info` of what should be the reply to the prompt at a place of a request, which has a name or none."""
     try:
         meta = reply["meta_info"]
         finish, told, counted = meta.get("finish_reason"), meta.get("id"), meta.get("prompt_tokens")
@@ -122,7 +122,7 @@ def _meta(prompt: Prompt, reply: Any, name: str, url: str, known: Known) -> dict
         raise Transient(f"a reply is none ({type(error).__name__}: {error})") from None
     if aborted:
         raise Transient(f"the server aborted the request: {message(str(finish).encode())}")
-    if name and isinstance(told, str) and told.startswith(name.partition("_")[0]) and told != name:
+    if name and isinstance(told, str) and told.startswith(name) and told != f"{name}_{place}":
         raise Transient("replies are not in the order of their prompts")
     if prompt.tokens is not None and counted is not None and counted != prompt.tokens:
         raise Transient(f"a reply is about {message(str(counted).encode())} prompt tokens, not {prompt.tokens}")

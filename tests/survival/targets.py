@@ -322,7 +322,7 @@ def replies(data: bytes) -> None:
     prompt = Prompt("0" * 32, Order.AB, b"[1]", tokens=None)
     for reply in value if isinstance(value, list) else [value]:
         try:
-            meta = wire._meta(prompt, reply, "", "http://127.0.0.1:9", wire.Known())
+            meta = wire._meta(prompt, 0, reply, "", "http://127.0.0.1:9", wire.Known())
         except Transient as error:
             str(error).encode()
             continue

@@ -259,14 +259,8 @@ def test_a_server_that_does_nothing_but_that_is_gone_soon(server: FakeSGLang, fa
 def test_a_server_that_goes_mad_in_the_middle_is_gone_soon(server: FakeSGLang) -> None:
     server.poison = lambda text: "NaN" if server.requests > 10 else None
     found: list[Judgment] = []
-
-    async def gather() -> None:
-        async with client(server, retry_seconds=0.3) as judge:
-            async for lot in judge.judge(questions(400)):
-                found.extend(lot)
-
     with pytest.raises(JudgeUnreachable, match=r"cannot be|not JSON"):
-        asyncio.run(asyncio.wait_for(gather(), 30))
+        ask(client(server, retry_seconds=0.3), questions(400), found)
     assert len(found) >= 4
     assert [reply.failed for reply in found] == [None] * len(found)
 
@@ -336,14 +330,8 @@ def test_another_model_in_the_middle_gives_no_judgment(server: FakeSGLang, fault
 
     server.poison = switch
     found: list[Judgment] = []
-
-    async def gather() -> None:
-        async with client(server, in_flight=1) as judge:
-            async for lot in judge.judge(questions(200)):
-                found.extend(lot)
-
     with pytest.raises(JudgeError, match=r"org/another.* another judge"):
-        asyncio.run(asyncio.wait_for(gather(), 30))
+        ask(client(server, in_flight=1), questions(200), found)
     assert {reply.logprob_a for reply in found}.isdisjoint({-0.1, -9.0})
 
 
